@@ -1,0 +1,117 @@
+"""What is measured: names, units and how values of a metric are compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pytest_perfguard.quantity import Unit
+
+
+class Nature(StrEnum):
+    """How the values of a metric behave when the code does not change."""
+
+    TIMED = "timed"
+    """They vary from call to call and from process to process: judged statistically."""
+    EXACT = "exact"
+    """They are the same in every run, up to a stated tolerance: compared exactly."""
+
+
+class Better(StrEnum):
+    """Which direction is an improvement."""
+
+    LOWER = "lower"
+    HIGHER = "higher"
+
+
+class Reduce(StrEnum):
+    """How the rounds of one process become its one value."""
+
+    LOW = "low"
+    """The 10 % quantile: noise only ever adds time, and one lucky round must not decide."""
+    MINIMUM = "minimum"
+    MEDIAN = "median"
+    MAXIMUM = "maximum"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tolerance:
+    """The difference that an exact metric may show without a change of the code."""
+
+    absolute: float = 0.0
+    relative: float = 0.0
+
+    def around(self, value: float) -> float:
+        """Return the tolerated difference from `value`, in its unit."""
+        return max(self.absolute, self.relative * abs(value))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """The definition of one measured quantity; stored values are integers of `scale` base units."""
+
+    name: str
+    unit: Unit
+    nature: Nature
+    description: str
+    better: Better = Better.LOWER
+    reduce: Reduce = Reduce.MAXIMUM
+    scale: float = 1.0
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    gates: bool = True
+    """Whether a verdict on this metric may fail a test; False for what is recorded beside another metric."""
+
+
+_NS = 1e-9
+
+TIME = Metric(
+    name="time", unit=Unit.SECONDS, nature=Nature.TIMED, reduce=Reduce.LOW, scale=_NS,
+    description="wall time of a call, less the time its thread waited for a processor (Linux); elsewhere wall time",
+)  # fmt: skip
+WALL = Metric(
+    name="wall", unit=Unit.SECONDS, nature=Nature.TIMED, reduce=Reduce.LOW, scale=_NS, gates=False,
+    description="wall time of a call as the clock on the wall shows it",
+)  # fmt: skip
+CPU = Metric(
+    name="cpu", unit=Unit.SECONDS, nature=Nature.TIMED, reduce=Reduce.LOW, scale=_NS, gates=False,
+    description="processor time that the calling thread used in a call",
+)  # fmt: skip
+REFERENCE = Metric(
+    name="reference", unit=Unit.SECONDS, nature=Nature.TIMED, reduce=Reduce.LOW, scale=_NS, gates=False,
+    description="time of a fixed piece of work run beside each round: how fast the machine was then",
+)  # fmt: skip
+MEMORY = Metric(
+    name="memory", unit=Unit.BYTES, nature=Nature.EXACT, reduce=Reduce.MEDIAN,
+    tolerance=Tolerance(absolute=2 * 1024 * 1024, relative=0.05),
+    description="peak of the process's resident memory during a call, above what it had before",
+)  # fmt: skip
+RETAINED = Metric(
+    name="retained", unit=Unit.COUNT, nature=Nature.EXACT, reduce=Reduce.MINIMUM,
+    description="memory blocks that a call leaves allocated, every time it is called",
+)  # fmt: skip
+RESULT_SIZE = Metric(
+    name="result_size", unit=Unit.BYTES, nature=Nature.EXACT, tolerance=Tolerance(relative=0.01),
+    description="size of what a call returns, with everything that it refers to",
+)  # fmt: skip
+QUERIES = Metric(
+    name="queries", unit=Unit.COUNT, nature=Nature.EXACT, description="database statements that read or write",
+)  # fmt: skip
+READS = Metric(
+    name="reads", unit=Unit.COUNT, nature=Nature.EXACT, description="database statements that read",
+)  # fmt: skip
+WRITES = Metric(
+    name="writes", unit=Unit.COUNT, nature=Nature.EXACT, description="database statements that write",
+)  # fmt: skip
+
+BUILTIN: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (TIME, WALL, CPU, REFERENCE, MEMORY, RETAINED, RESULT_SIZE, QUERIES, READS, WRITES)
+}
+
+
+def custom(name: str, unit: Unit, *, better: Better = Better.LOWER) -> Metric:
+    """Return the definition of a user's own metric, held in steps of 1e-9 of its unit."""
+    return Metric(
+        name=name, unit=unit, nature=Nature.EXACT, better=better, reduce=Reduce.MEDIAN, scale=_NS,
+        description=f"custom metric {name}",
+    )  # fmt: skip

@@ -1,0 +1,17 @@
+"""Remarks that travel with a measurement or a run: warnings as values, each with its remedy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """One remark: a short stable `code`, what happened, and what the reader can do about it."""
+
+    code: str
+    message: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.remedy}" if self.remedy else self.message
