@@ -36,4 +36,4 @@ class LineageError(PerfguardError):
 
 
 class PerfguardWarning(UserWarning):
-    """Something that does not stop a measurement but limits what can be concluded from it; the text names the remedy."""
+    """Something that limits what can be concluded from a measurement; the text names the remedy."""

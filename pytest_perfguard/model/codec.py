@@ -43,10 +43,10 @@ def _hints(kind: type) -> dict[str, Any]:
 def _decode(kind: Any, plain: Any) -> Any:  # noqa: PLR0911 - one return per shape reads best
     origin = typing.get_origin(kind)
     if origin is None:
-        if is_dataclass(kind):
+        if isinstance(kind, type) and is_dataclass(kind):
             if not isinstance(plain, dict):
-                raise TypeError(f"expected the fields of {kind}, found {plain!r:.80}")
-            return kind(**{name: _decode(hint, plain[name]) for name, hint in _hints(kind).items() if name in plain})  # type: ignore[operator]
+                raise TypeError(f"expected the fields of {kind.__name__}, found {plain!r:.80}")
+            return kind(**{name: _decode(hint, plain[name]) for name, hint in _hints(kind).items() if name in plain})
         if isinstance(kind, type) and issubclass(kind, Enum):
             return kind(plain)
         if kind is float and isinstance(plain, int) and not isinstance(plain, bool):

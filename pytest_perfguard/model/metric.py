@@ -58,26 +58,28 @@ class Metric:
     reduce: Reduce = Reduce.MAXIMUM
     scale: float = 1.0
     tolerance: Tolerance = field(default_factory=Tolerance)
-    gates: bool = True
-    """Whether a verdict on this metric may fail a test; False for what is recorded beside another metric."""
+    samples: bool = False
+    """Whether raw samples are kept beside the summary."""
+    compared: bool = True
+    """Whether it is compared with baselines; False for what is recorded beside another metric."""
 
 
 _NS = 1e-9
 
 TIME = Metric(
-    name="time", unit=Unit.SECONDS, nature=Nature.TIMED, reduce=Reduce.LOW, scale=_NS,
+    name="time", unit=Unit.SECONDS, nature=Nature.TIMED, reduce=Reduce.LOW, scale=_NS, samples=True,
     description="wall time of a call, less the time its thread waited for a processor (Linux); elsewhere wall time",
 )  # fmt: skip
 WALL = Metric(
-    name="wall", unit=Unit.SECONDS, nature=Nature.TIMED, reduce=Reduce.LOW, scale=_NS, gates=False,
+    name="wall", unit=Unit.SECONDS, nature=Nature.TIMED, reduce=Reduce.LOW, scale=_NS, compared=False,
     description="wall time of a call as the clock on the wall shows it",
 )  # fmt: skip
 CPU = Metric(
-    name="cpu", unit=Unit.SECONDS, nature=Nature.TIMED, reduce=Reduce.LOW, scale=_NS, gates=False,
+    name="cpu", unit=Unit.SECONDS, nature=Nature.TIMED, reduce=Reduce.LOW, scale=_NS, compared=False,
     description="processor time that the calling thread used in a call",
 )  # fmt: skip
 REFERENCE = Metric(
-    name="reference", unit=Unit.SECONDS, nature=Nature.TIMED, reduce=Reduce.LOW, scale=_NS, gates=False,
+    name="reference", unit=Unit.SECONDS, nature=Nature.TIMED, reduce=Reduce.LOW, scale=_NS, samples=True, compared=False,
     description="time of a fixed piece of work run beside each round: how fast the machine was then",
 )  # fmt: skip
 MEMORY = Metric(

@@ -1,4 +1,4 @@
-"""The seams at which others add instruments, stores and reports; `pytest_perfguard.testing` checks what they promise."""
+"""The seams for others: instruments, stores and reports; `pytest_perfguard.testing` checks what they promise."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pytest_perfguard.model.sample import Series
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What a probe saw between `start` and `stop`: a value in the stored unit for each of its metrics that it could read."""
+    """What a probe saw between `start` and `stop`: stored-unit values of those of its metrics that it could read."""
 
     values: dict[str, int] = field(default_factory=dict)
     queries: QueryLog | None = None
@@ -92,7 +92,7 @@ class Lineage(Protocol):
         ...
 
     def base(self) -> tuple[Commit, str] | None:
-        """Return the commit that a CI system or a merge commit says this one is to be compared with, and in words why."""
+        """Return the commit that CI or a merge commit names as the one to compare with, and in words why."""
         ...
 
     def ancestors(self, limit: int = 500) -> Sequence[str]:

@@ -34,7 +34,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryLog:
-    """What one call asked of the database: its statements, most frequent first, and through which dialect and driver."""
+    """What one call asked of the database: its statements, most frequent first, and dialect and driver."""
 
     dialect: str
     driver: str
