@@ -1,0 +1,254 @@
+"""What markers and the ini key `perfguard_budgets` say: limits that must hold, and how to measure; no pytest in here.
+
+A budget's value is a quantity ("20 ms", 3), a multiple of another measurement of the same run ("1.5x test_reference",
+"150 % of test_reference"), or None, "off" or "none" to lift a budget that was set farther away.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from pytest_perfguard import quantity
+from pytest_perfguard.config import SETTINGS, Setting
+from pytest_perfguard.config.names import unknown
+from pytest_perfguard.config.resolve import Settings, check_range
+from pytest_perfguard.errors import ConfigError
+from pytest_perfguard.model import Budget, Method, Metric
+from pytest_perfguard.quantity import Unit
+
+MEMORY_FLOOR = 5_000_000
+"""Bytes; reused arenas hide less than this from every method that reads resident memory."""
+
+NOT_BUDGETABLE = frozenset({"reference"})
+"""Metrics that say something of the machine, not of the code."""
+
+
+def parse_budgets(
+    kwargs: Mapping[str, Any], args: tuple[Any, ...], *, metrics: Mapping[str, Metric], origin: str
+) -> tuple[Budget, ...]:
+    """Return the budgets of one `perf_budget(...)`: one for each keyword, which is the name of one of `metrics`.
+
+    The keyword `name` restricts all of them to the measurement of that name. A budget that is to be lifted has neither
+    limit nor factor; `merge` removes it with what it lifts. Raises `ConfigError` or `QuantityError`.
+    """
+    if args:
+        raise ConfigError(
+            f"perf_budget takes no positional arguments, and was given {len(args)} ({origin}); "
+            "name the metric, for example time='20 ms'"
+        )
+    known = [name for name in metrics if name not in NOT_BUDGETABLE]
+    measurement = kwargs.get("name")
+    if measurement is not None and not (isinstance(measurement, str) and measurement.strip()):
+        raise ConfigError(
+            f"name must be the name of a measurement ({origin}); write it as text, or leave it out for all of them"
+        )
+    limits = {metric: value for metric, value in kwargs.items() if metric != "name"}
+    for metric in limits:
+        if metric not in known:
+            raise unknown("budget", metric, known, origin)
+    if not limits:
+        raise ConfigError(f"perf_budget sets no limit ({origin}); write for example time='20 ms'")
+    return tuple(
+        _budget(metrics[metric], value, measurement=measurement, origin=origin) for metric, value in limits.items()
+    )
+
+
+def merge(*levels: Iterable[Budget]) -> tuple[Budget, ...]:
+    """Return the budgets that hold, by metric and measurement: the last level that has one decides, also to lift it.
+
+    Give all levels at once, farthest first: a lifted budget is not in the result, so it cannot lift anything later.
+    The result is sorted by metric and measurement.
+    """
+    nearest = {(budget.metric, budget.measurement or ""): budget for level in levels for budget in level}
+    return tuple(nearest[key] for key in sorted(nearest) if not _lifts(nearest[key]))
+
+
+def parse_default_budgets(
+    lines: Iterable[str], origin: str, metrics: Mapping[str, Metric]
+) -> tuple[tuple[str, tuple[Budget, ...]], ...]:
+    """Return patterns and budgets of lines such as `tests/api/*: time=200 ms, queries=20`, in their order.
+
+    Empty lines and those that begin with # are left out. Raises `ConfigError` or `QuantityError`.
+    """
+    table = []
+    for line in lines:
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        found = _LINE.fullmatch(line.strip())
+        if found is None:
+            raise ConfigError(
+                f"cannot read the line {line.strip()!r:.100} ({origin}); "
+                "write a pattern, a colon and budgets, for example 'tests/api/*: time=200 ms, queries=20'"
+            )
+        pattern = found["pattern"]
+        place = f"{origin}, line {pattern!r}"
+        limits: dict[str, str] = {}
+        for part in _BETWEEN_BUDGETS.split(found["budgets"]):
+            metric, _, value = (side.strip() for side in part.partition("="))
+            if metric in limits:
+                raise ConfigError(f"{metric!r} is given twice ({place}); drop one of them")
+            quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
+            limits[metric] = value[1:-1] if quoted else value
+        table.append((pattern, parse_budgets(limits, (), metrics=metrics, origin=place)))
+    return tuple(table)
+
+
+def defaults_for(nodeid: str, path: str, table: Iterable[tuple[str, tuple[Budget, ...]]]) -> tuple[Budget, ...]:
+    """Return the default budgets of a test; where several patterns match, the later one wins for its metrics.
+
+    A pattern is compared with the node id and with `path`, the test file's path with forward slashes. `*` stands for
+    any text, slashes too, and `?` for one character; a folder, file, class or test without its parameters stands for
+    everything in it. Brackets stand for themselves, since node ids have them.
+    """
+    return merge(*(budgets for pattern, budgets in table if _matches(pattern, nodeid) or _matches(pattern, path)))
+
+
+def parse_method(
+    markers: Sequence[Mapping[str, Any]],
+    defaults: Settings,
+    *,
+    metrics: Mapping[str, Metric],
+    origin: str = "marker perf",
+    args: tuple[Any, ...] = (),
+) -> Method:
+    """Return how to measure, from the keywords of the `perf(...)` markers on a test, nearest first.
+
+    For each keyword the nearest marker decides; None gives it back to `defaults`. The metrics that the settings ask
+    for are measured besides the marker's. `args` are positional arguments of any of the markers, which are refused.
+    Raises `ConfigError` or `QuantityError`.
+    """
+    if args:
+        raise ConfigError(
+            f"perf takes no positional arguments, and was given {len(args)} ({origin}); "
+            f"name them: {', '.join(sorted(_METHOD_READERS))}"
+        )
+    found: dict[str, Any] = {}
+    for marker in markers:
+        for key, raw in marker.items():
+            if key not in _METHOD_READERS:
+                raise unknown("keyword of perf", key, _METHOD_READERS, origin)
+            value = None if raw is None else _METHOD_READERS[key](key, raw, origin)
+            found.setdefault(key, value)
+    chosen: dict[str, Any] = {"target_time": defaults.target_time, "max_time": defaults.max_time}
+    chosen.update({key: value for key, value in found.items() if value is not None})
+    asked = ((name, origin) for name in found.get("metrics") or ())
+    everywhere = ((name, defaults.origin("metrics")) for name in defaults.metrics)
+    names: dict[str, None] = {}
+    for name, place in (*asked, *everywhere):
+        if name not in metrics:
+            raise unknown("metric", name, metrics, place)
+        names[name] = None
+    return Method(**{**chosen, "metrics": tuple(names)})
+
+
+_NUMBER = r"(?P<number>[0-9]+(?:\.[0-9]+)?)"
+_MULTIPLE = re.compile(rf"{_NUMBER}\s*[x×](?:\s+(?P<reference>.+))?", re.DOTALL)
+_SHARE = re.compile(rf"{_NUMBER}\s*%\s*of\b\s*(?P<reference>.*)", re.DOTALL)
+_LINE = re.compile(r"(?P<pattern>.+?)\s*(?<!:):(?!:)\s*(?P<budgets>[A-Za-z_]\w*\s*=.*)")
+_BETWEEN_BUDGETS = re.compile(r"\s*,\s*(?=[A-Za-z_]\w*\s*=)")
+_OFF = frozenset({"off", "none"})
+
+
+def _budget(metric: Metric, value: Any, *, measurement: str | None, origin: str) -> Budget:
+    where = f"{metric.name}= in {origin}"
+    budget = functools.partial(Budget, metric=metric.name, measurement=measurement, origin=origin)
+    if value is None or (isinstance(value, str) and value.strip().casefold() in _OFF):
+        return budget()
+    if isinstance(value, str):
+        multiple, share = _MULTIPLE.fullmatch(value.strip()), _SHARE.fullmatch(value.strip())
+        found = multiple or share
+        if found is not None:
+            factor = float(found["number"]) / (100 if share else 1)
+            reference = (found["reference"] or "").strip()
+            if not reference:
+                raise ConfigError(
+                    f"{value!r:.80} ({where}) is relative to nothing; "
+                    "name a test or a measurement of the same run: '1.5x test_reference'"
+                )
+            if not 0 < factor < 1e9:
+                raise ConfigError(f"{value!r:.80} ({where}) has no usable factor; write '1.5x {reference}'")
+            return budget(factor=factor, reference=reference)
+    limit = quantity.parse(value, metric.unit, where=where)
+    if metric.name == "memory" and limit < MEMORY_FLOOR:
+        raise ConfigError(
+            f"a memory budget of {quantity.render(limit, Unit.BYTES)} cannot be checked ({where}): less than about "
+            "5 MB of resident memory is hidden by what Python freed and uses again; allow 5 MB or more, or bound "
+            "what the call keeps (retained=) or returns (result_size=)"
+        )
+    return budget(limit=limit)
+
+
+def _lifts(budget: Budget) -> bool:
+    return budget.limit is None and budget.factor is None
+
+
+def _matches(pattern: str, name: str) -> bool:
+    return _expression(pattern).fullmatch(name) is not None
+
+
+@functools.cache
+def _expression(pattern: str) -> re.Pattern[str]:
+    wildcards = {"*": ".*", "?": "."}
+    body = "".join(wildcards.get(character) or re.escape(character) for character in pattern.rstrip("/"))
+    return re.compile(rf"(?:{body})(?:(?:/|::|\[).*)?", re.DOTALL)
+
+
+def _whole(least: int, key: str, raw: Any, origin: str) -> int:
+    if isinstance(raw, bool) or not isinstance(raw, int):
+        raise ConfigError(f"{key} is {_shown(raw)} ({origin}, {key}=); write a whole number, for example {key}=10")
+    if not least <= raw <= _MOST:
+        raise ConfigError(f"{key} is outside of {least} to {_MOST} ({origin}, {key}=); write for example {key}=10")
+    return raw
+
+
+def _time(key: str, raw: Any, origin: str) -> float:
+    seconds = quantity.parse(raw, Unit.SECONDS, where=f"{key}= in {origin}")
+    check_range(_BY_NAME[key], seconds, raw, origin)
+    return seconds
+
+
+def _ratio(key: str, raw: Any, origin: str) -> float:
+    ratio = quantity.parse(raw, Unit.RATIO, where=f"{key}= in {origin}")
+    check_range(_BY_NAME[key], ratio, raw, origin)
+    return ratio
+
+
+def _group(key: str, raw: Any, origin: str) -> str:
+    if not isinstance(raw, str):
+        raise ConfigError(f"{key} is {_shown(raw)} ({origin}, {key}=); write the group's name as text")
+    return raw
+
+
+def _switch(key: str, raw: Any, origin: str) -> bool:
+    if not isinstance(raw, bool):
+        raise ConfigError(f"{key} is {_shown(raw)} ({origin}, {key}=); write True or False")
+    return raw
+
+
+def _metrics(key: str, raw: Any, origin: str) -> tuple[str, ...]:
+    names = [name.strip() for name in raw.split(",")] if isinstance(raw, str) else raw
+    if not isinstance(names, (list, tuple, set, frozenset)) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{key} is {_shown(raw)} ({origin}, {key}=); write names: metrics=('memory', 'queries')")
+    return tuple(sorted(names) if isinstance(names, (set, frozenset)) else names)
+
+
+def _shown(raw: Any) -> str:
+    return repr(raw) if isinstance(raw, (str, float, bool)) else f"a {type(raw).__name__}"
+
+
+_MOST = 1_000_000_000
+_BY_NAME: dict[str, Setting] = {setting.name: setting for setting in SETTINGS}
+_METHOD_READERS: dict[str, Callable[[str, Any, str], Any]] = {
+    "rounds": functools.partial(_whole, 1),
+    "iterations": functools.partial(_whole, 1),
+    "warmup": functools.partial(_whole, 0),
+    "target_time": _time,
+    "max_time": _time,
+    "min_effect": _ratio,
+    "group": _group,
+    "gc": _switch,
+    "metrics": _metrics,
+}
