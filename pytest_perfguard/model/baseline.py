@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytest_perfguard.model.commit import Commit, Machine
-from pytest_perfguard.model.measurement import Key
+from pytest_perfguard.model.measurement import Key, Measurement
 from pytest_perfguard.model.metric import Metric
 from pytest_perfguard.model.note import Note
 from pytest_perfguard.model.queries import QueryLog
+from pytest_perfguard.model.sample import Series, low_quantile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,21 @@ class Summary:
     value: float
     """What this process contributes to a comparison: one call, in the metric's base unit."""
 
+    @classmethod
+    def of(cls, series: Series) -> Summary:
+        """Return the summary of `series`."""
+        totals = [float(value) for value in series.values]
+        return cls(
+            metric=series.metric.name,
+            rounds=len(totals),
+            iterations=series.iterations,
+            minimum=min(series.values),
+            low=round(low_quantile(totals, 0.1)),
+            median=round(low_quantile(totals, 0.5)),
+            high=round(low_quantile(totals, 0.9)),
+            value=series.reduced(),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
@@ -54,6 +70,16 @@ class Record:
     summaries: tuple[Summary, ...]
     queries: QueryLog | None = None
     contended: bool = False
+
+    @classmethod
+    def of(cls, measurement: Measurement) -> Record:
+        """Return what is kept of `measurement`."""
+        return cls(
+            key=measurement.key,
+            summaries=tuple(Summary.of(series) for series in measurement.series if series.values),
+            queries=measurement.queries,
+            contended=measurement.contended,
+        )
 
     def get(self, metric: str) -> Summary | None:
         """Return the summary of `metric`, or None where it was not measured."""

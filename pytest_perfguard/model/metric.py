@@ -79,7 +79,8 @@ CPU = Metric(
     description="processor time that the calling thread used in a call",
 )  # fmt: skip
 REFERENCE = Metric(
-    name="reference", unit=Unit.SECONDS, nature=Nature.TIMED, reduce=Reduce.LOW, scale=_NS, samples=True, compared=False,
+    name="reference", unit=Unit.SECONDS, nature=Nature.TIMED, reduce=Reduce.LOW, scale=_NS, samples=True,
+    compared=False,
     description="time of a fixed piece of work run beside each round: how fast the machine was then",
 )  # fmt: skip
 MEMORY = Metric(

@@ -40,6 +40,8 @@ class Probe(Protocol):
     """Calls to make before the first that counts."""
     rounds: int
     """Calls that count."""
+    wants_result: bool
+    """Whether `stop` is to be given what the call returned; otherwise it is let go before."""
 
     def start(self) -> Any:
         """Begin, and return the token for `stop`."""

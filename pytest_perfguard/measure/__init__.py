@@ -1,0 +1,1 @@
+"""Measuring: how often to call a piece of code, between which readings, and in which passes."""

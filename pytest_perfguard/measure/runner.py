@@ -1,0 +1,282 @@
+"""The measurement of one call: warm-up, calibration, rounds, then a pass for each instrument that disturbs time.
+
+The procedure is a generator that asks for blocks of calls and is told what the instruments read. It knows neither
+clocks nor event loops, so the same procedure measures functions and coroutines, and is tested without sleeping.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import math
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_perfguard.measure import reference
+from pytest_perfguard.measure.caller import Caller
+from pytest_perfguard.measure.loop import repeat_call
+from pytest_perfguard.measure.plan import BLOCK_SECONDS, MINIMUM_ROUNDS, Call, Plan, Progress
+from pytest_perfguard.model.budget import Method
+from pytest_perfguard.model.measurement import Measurement
+from pytest_perfguard.model.metric import REFERENCE, Metric
+from pytest_perfguard.model.note import Note
+from pytest_perfguard.model.protocols import Probe, Reading
+from pytest_perfguard.model.queries import QueryLog
+from pytest_perfguard.model.sample import Series
+
+PROGRESS_SECONDS = 1.0
+"""How often a measurement that takes long tells its progress."""
+
+_TRUSTED_SECONDS = 0.0001
+"""A block of at least this length tells how long a call takes; a shorter one only that more are needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A request of the procedure: make `iterations` calls between `start` and `stop` of `probe`."""
+
+    probe: Probe
+    iterations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What was read around a block, and what the call returned where the block was one call."""
+
+    reading: Reading
+    result: Any = None
+
+    @property
+    def seconds(self) -> float:
+        """Return the wall time of the block."""
+        return self.reading.values["wall"] * 1e-9
+
+
+Procedure = Generator[Block, Reply, tuple[Any, Measurement]]
+
+
+class Runner:
+    """Carries out plans with a clock, a source of seconds for time limits, and a display of progress."""
+
+    def __init__(
+        self,
+        clock: Probe,
+        *,
+        now: Callable[[], float] = time.perf_counter,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self.clock = clock
+        self._now = now
+        self._progress = progress
+        self._reference = repeat_call(reference.work, (), {})
+
+    def measure(self, call: Call, plan: Plan) -> tuple[Any, Measurement]:
+        """Return what the first call of `call` returned, and the measurement.
+
+        What the measured function raises comes through. Raises `MeasurementError` where the plan cannot be carried
+        out, `ProbeError` where an instrument does not work.
+        """
+        caller = Caller(call)
+        procedure = self._procedure(caller, plan)
+        with contextlib.closing(procedure):
+            try:
+                block = next(procedure)
+                while True:
+                    block = procedure.send(_perform(caller, block))
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+
+    async def measure_async(self, call: Call, plan: Plan) -> tuple[Any, Measurement]:
+        """Do what `measure` does for a coroutine function, on the running event loop."""
+        caller = Caller(call, asynchronous=True)
+        procedure = self._procedure(caller, plan)
+        with contextlib.closing(procedure):
+            try:
+                block = next(procedure)
+                while True:
+                    block = procedure.send(await _perform_async(caller, block))
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+
+    def read_reference(self) -> int:
+        """Return how many nanoseconds the reference work takes at this moment, all its iterations together."""
+        token = self.clock.start()
+        self._reference(reference.ITERATIONS)
+        return self.clock.stop(token).values["time"]
+
+    def _procedure(self, caller: Caller, plan: Plan) -> Procedure:
+        """Yield the blocks of a measurement, receive what was read, and return result and measurement."""
+        with _collector(on=plan.method.gc):
+            result, timing, notes = yield from self._time(caller, plan)
+        passes: list[Reading] = []
+        series = [*timing]
+        for probe in plan.probes:
+            readings: list[Reading] = []
+            for number in range(probe.warmup + probe.rounds):
+                reply = yield Block(probe, 1)
+                if number >= probe.warmup:
+                    readings.append(reply.reading)
+            series.extend(to_series(probe.metrics, readings))
+            passes.extend(readings)
+        measurement = Measurement(
+            key=plan.key,
+            group=plan.method.group,
+            series=tuple(series),
+            queries=last_log(passes),
+            notes=tuple(dict.fromkeys((*notes, *(note for reading in passes for note in reading.notes)))),
+        )
+        return result, measurement
+
+    def _time(
+        self, caller: Caller, plan: Plan
+    ) -> Generator[Block, Reply, tuple[Any, tuple[Series, ...], tuple[Note, ...]]]:
+        method = plan.method
+        started = self._now()
+        deadline = started + method.max_time
+
+        warmups = 1 if method.warmup is None else method.warmup
+        if method.iterations != 1:
+            warmups = max(warmups, 1)  # how long one call takes must be known before many are made
+        replies: list[Reply] = []
+        while len(replies) < warmups and (not replies or self._now() < deadline):
+            replies.append((yield Block(self.clock, 1)))
+        rows: list[Reading] = []
+        references = [self.read_reference()]
+        iterations = 1
+        if replies and self._now() >= deadline:
+            rows.append(replies[-1].reading)
+        elif method.iterations is None:
+            iterations = yield from self._calibrate(caller, deadline, replies)
+            if iterations == 1:
+                rows.append(replies[-1].reading)
+        else:
+            left = (deadline - self._now()) / max(replies[-1].seconds, 1e-9) if replies else math.inf
+            iterations = max(1, math.floor(min(method.iterations, left, caller.limit)))
+
+        begun = shown = self._now()
+        while not _enough(rows, self._now() - begun, method) and (not rows or self._now() < deadline):
+            references.append(self.read_reference())
+            reply = yield Block(self.clock, iterations)
+            replies = replies or [reply]
+            rows.append(reply.reading)
+            if self._progress is not None and self._now() - shown >= PROGRESS_SECONDS:
+                shown = self._now()
+                self._progress(_progress(plan, started, begun, shown, len(rows)))
+
+        notes = [*(note for reading in rows for note in reading.notes)]
+        if not _enough(rows, self._now() - begun, method) or (method.iterations or 1) > iterations:
+            notes.append(_capped(method, len(rows), iterations))
+        reference_series = Series(metric=REFERENCE, values=tuple(references), iterations=reference.ITERATIONS)
+        return replies[0].result, (*to_series(self.clock.metrics, rows, iterations), reference_series), tuple(notes)
+
+    def _calibrate(self, caller: Caller, deadline: float, replies: list[Reply]) -> Generator[Block, Reply, int]:
+        """Return how many calls make a round; every block made on the way is appended to `replies`."""
+        iterations = 1
+        while True:
+            reply = yield Block(self.clock, iterations)
+            replies.append(reply)
+            wanted = math.ceil(iterations * BLOCK_SECONDS / max(reply.seconds, 1e-9))
+            if reply.seconds < _TRUSTED_SECONDS:
+                wanted = min(wanted, iterations * 10)
+            wanted = min(wanted, caller.limit)
+            if wanted <= iterations * 1.25 or self._now() >= deadline:
+                return iterations
+            iterations = wanted
+
+
+@contextlib.contextmanager
+def observe(probe: Probe) -> Iterator[list[Reading]]:
+    """Read `probe` around a block of code, once; the reading is in the list that is given when the block has ended."""
+    readings: list[Reading] = []
+    token = probe.start()
+    try:
+        yield readings
+    finally:
+        readings.append(probe.stop(token))
+
+
+def to_series(metrics: Sequence[Metric], readings: Sequence[Reading], iterations: int = 1) -> tuple[Series, ...]:
+    """Return the series of `metrics`, in the order of `readings`; a metric that no reading holds has none."""
+    columns = (
+        (metric, tuple(r.values[metric.name] for r in readings if metric.name in r.values)) for metric in metrics
+    )
+    return tuple(Series(metric=metric, values=values, iterations=iterations) for metric, values in columns if values)
+
+
+def last_log(readings: Sequence[Reading]) -> QueryLog | None:
+    """Return the statements of the last reading that saw any."""
+    return next((reading.queries for reading in reversed(readings) if reading.queries is not None), None)
+
+
+def _perform(caller: Caller, block: Block) -> Reply:
+    probe = block.probe
+    run = caller.prepare(block.iterations)
+    token = probe.start()
+    try:
+        result = run()
+    except BaseException:
+        probe.stop(token)
+        raise
+    if not probe.intrusive:
+        return Reply(probe.stop(token), result)
+    if probe.wants_result:
+        return Reply(probe.stop(token, result))
+    del result
+    return Reply(probe.stop(token))
+
+
+async def _perform_async(caller: Caller, block: Block) -> Reply:
+    probe = block.probe
+    run = caller.prepare(block.iterations)
+    token = probe.start()
+    try:
+        result = await run()
+    except BaseException:
+        probe.stop(token)
+        raise
+    if not probe.intrusive:
+        return Reply(probe.stop(token), result)
+    if probe.wants_result:
+        return Reply(probe.stop(token, result))
+    del result
+    return Reply(probe.stop(token))
+
+
+def _enough(rows: Sequence[Reading], elapsed: float, method: Method) -> bool:
+    if method.rounds is not None:
+        return len(rows) >= method.rounds
+    return len(rows) >= MINIMUM_ROUNDS and elapsed >= method.target_time
+
+
+def _progress(plan: Plan, started: float, begun: float, now: float, rounds: int) -> Progress:
+    per_round = (now - begun) / rounds
+    remaining = max(plan.method.target_time - (now - begun), per_round * (MINIMUM_ROUNDS - rounds))
+    if plan.method.rounds is not None:
+        remaining = per_round * (plan.method.rounds - rounds)
+    elapsed = now - started
+    expected = min(elapsed + max(remaining, 0.0), plan.method.max_time)
+    return Progress(key=plan.key, elapsed=elapsed, expected=expected, rounds=rounds)
+
+
+def _capped(method: Method, rounds: int, iterations: int) -> Note:
+    return Note(
+        code="capped",
+        message=f"the limit of {method.max_time:g} s ended it after {rounds} rounds of {iterations} calls",
+        remedy="raise max_time or measure a smaller piece of work",
+    )
+
+
+@contextlib.contextmanager
+def _collector(*, on: bool) -> Iterator[None]:
+    """Collect garbage now, and unless `on` keep the collector off until the end."""
+    gc.collect()
+    if on or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
