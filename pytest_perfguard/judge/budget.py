@@ -1,0 +1,107 @@
+"""A measurement against a budget: over, within, or too close to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pytest_perfguard.judge import sentence
+from pytest_perfguard.judge.noise import Noise
+from pytest_perfguard.judge.policy import Policy
+from pytest_perfguard.judge.statements import explain
+from pytest_perfguard.model.budget import Budget
+from pytest_perfguard.model.measurement import Measurement
+from pytest_perfguard.model.metric import Better, Metric, Nature
+from pytest_perfguard.model.note import Note
+from pytest_perfguard.model.sample import Series
+from pytest_perfguard.model.verdict import Interval, Outcome, Verdict
+from pytest_perfguard.stats.location import median_interval, widen
+
+
+def judge_budget(
+    budget: Budget,
+    measurement: Measurement,
+    metric: Metric,
+    *,
+    references: Mapping[str, Measurement],
+    noise: Noise,
+    policy: Policy,
+) -> Verdict:
+    """Return the verdict on one budget of one measurement.
+
+    A timed value is judged by the confidence interval of its median: the order statistics of its rounds, made wider by
+    what another run of the same code may differ. `references` holds the measurements that relative budgets can name.
+    """
+    series = measurement.get(metric.name)
+    if series is None:
+        return _invalid(measurement, metric, budget, "nothing measured it", ())
+    doubts = tuple(note for note in measurement.notes if note.undermines == metric.name)
+    if doubts:
+        return _invalid(measurement, metric, budget, str(doubts[0]), doubts)
+    value = _interval(measurement, series, noise, policy)
+    low, high, limit = value.low, value.high, budget.limit
+    if budget.factor is not None:
+        reference = references.get(budget.reference)
+        other = None if reference is None else reference.get(metric.name)
+        if reference is None or other is None:
+            reason = (
+                f"its reference {budget.reference!r} was not measured before it in this process ({budget.origin}); "
+                "name a test or a named measurement that runs earlier, and run both on the same worker"
+            )
+            return _invalid(measurement, metric, budget, reason, ())
+        beside = _interval(reference, other, noise, policy)
+        limit = budget.factor * beside.value
+        if beside.low != beside.high:  # the reference's own uncertainty, as if it were the value's
+            low, high = low * beside.value / beside.high, high * beside.value / beside.low
+            value = Interval(value=value.value, low=low, high=high, confidence=value.confidence)
+    assert limit is not None, "a budget has a limit or a factor"
+    if metric.better is Better.HIGHER:
+        over, within = high < limit, low >= limit
+    else:
+        over, within = low > limit, high <= limit
+    outcome = Outcome.OVER_BUDGET if over else Outcome.PASSED if within else Outcome.INCONCLUSIVE
+    counted = metric.name in ("queries", "reads", "writes") and measurement.queries is not None
+    verdict = Verdict(
+        key=measurement.key,
+        metric=metric.name,
+        unit=metric.unit,
+        outcome=outcome,
+        value=value,
+        limit=limit,
+        sentence=sentence.budget(measurement.key, metric, outcome, value, limit, budget, len(series)),
+        details=tuple(explain(measurement.queries)) if counted and over and measurement.queries else (),
+        notes=(_more_rounds(len(series)),) if outcome is Outcome.INCONCLUSIVE else (),
+    )
+    lenient = metric.nature is Nature.TIMED and measurement.contended and not policy.contended_fails
+    return policy.settle(verdict, lenient=lenient)
+
+
+def _interval(measurement: Measurement, series: Series, noise: Noise, policy: Policy) -> Interval:
+    if series.metric.nature is Nature.EXACT:
+        value = series.reduced()
+        return Interval(value=value, low=value, high=value, confidence=1.0)
+    center, low, high = median_interval(series.per_call(), confidence=policy.budget_confidence)
+    spread = noise.of(measurement.key, series.metric.name)[0]
+    low, high = widen(low, high, spread, confidence=policy.budget_confidence)
+    return Interval(value=center, low=low, high=high, confidence=policy.budget_confidence)
+
+
+def _invalid(measurement: Measurement, metric: Metric, budget: Budget, reason: str, notes: tuple[Note, ...]) -> Verdict:
+    return Verdict(
+        key=measurement.key,
+        metric=metric.name,
+        unit=metric.unit,
+        outcome=Outcome.INVALID,
+        limit=budget.limit,
+        sentence=sentence.invalid(measurement.key, metric, reason),
+        notes=notes,
+    )
+
+
+def _more_rounds(rounds: int) -> Note:
+    if rounds == 1:
+        remedy = "measure it more often with @pytest.mark.perf(rounds=5), or with the perf fixture"
+    else:
+        remedy = "raise the budget, or store runs so that the noise of this machine is known better"
+    return Note(
+        code="close-to-budget", message="the budget lies within the interval of the measured value", remedy=remedy
+    )

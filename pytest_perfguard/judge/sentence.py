@@ -1,0 +1,75 @@
+"""The sentence that a user reads: what, by how much, how sure, against what."""
+
+from __future__ import annotations
+
+import math
+
+from pytest_perfguard.model.budget import Budget
+from pytest_perfguard.model.measurement import Key
+from pytest_perfguard.model.metric import Metric
+from pytest_perfguard.model.verdict import Effect, Interval, Outcome
+from pytest_perfguard.quantity import render, render_change
+
+_TIMED = {
+    Outcome.REGRESSED: "got slower",
+    Outcome.IMPROVED: "got faster",
+    Outcome.UNCHANGED: "did not change",
+    Outcome.INCONCLUSIVE: "may or may not have changed",
+}
+
+
+def timed(
+    key: Key, metric: Metric, outcome: Outcome, now: float, before: float, effect: Effect, against: str
+) -> str:  # fmt: skip
+    """Return the sentence on a timed metric against a baseline."""
+    seen = "" if effect.detectable is None else f"; it could have seen {render_change(effect.detectable)}"
+    return (
+        f"{metric.name} of {key} {_TIMED[outcome]}: {render(now, metric.unit)}, {render_change(effect.change)} "
+        f"[{render_change(effect.low)}, {render_change(effect.high)}] against {render(before, metric.unit)} "
+        f"at {against}, {effect.head_runs} against {effect.base_runs} {'run' if effect.base_runs == 1 else 'runs'}{seen}"
+    )
+
+
+def exact(key: Key, metric: Metric, outcome: Outcome, now: float, before: float, against: str) -> str:
+    """Return the sentence on an exact metric against a baseline."""
+    values = f"{render(before, metric.unit)} at {against}"
+    shown = render(now, metric.unit)
+    match outcome:
+        case Outcome.UNCHANGED:
+            return f"{metric.name} of {key} did not change: {shown}, {values}"
+        case Outcome.INVALID:
+            return f"{metric.name} of {key} cannot be compared with {against}: another database dialect or driver"
+        case _:
+            verb = "rose" if now > before else "fell"
+            change = f", {render_change((now - before) / before)}" if before and math.isfinite(now) else ""
+            return f"{metric.name} of {key} {verb} to {shown}{change}, from {values}"
+
+
+def no_baseline(key: Key, metric: Metric, against: str) -> str:
+    """Return the sentence on a metric that nothing is stored for."""
+    return f"{metric.name} of {key} has nothing to be compared with in {against or 'the store'}"
+
+
+def budget(
+    key: Key, metric: Metric, outcome: Outcome, value: Interval, limit: float, source: Budget, rounds: int
+) -> str:  # fmt: skip
+    """Return the sentence on a budget."""
+    shown, allowed = render(value.value, metric.unit), render(limit, metric.unit)
+    if source.factor is not None:
+        allowed = f"{allowed} ({source.factor:g} times {source.reference})"
+    interval = ""
+    if value.low != value.high:
+        interval = f" [{render(value.low, metric.unit)}, {render(value.high, metric.unit)}]"
+    judged = {
+        Outcome.OVER_BUDGET: "is over its budget",
+        Outcome.PASSED: "is within its budget",
+        Outcome.INCONCLUSIVE: "is too close to its budget to tell",
+    }[outcome]
+    counted = f"; {rounds} {'round' if rounds == 1 else 'rounds'}" if interval else ""
+    place = f"; budget from {source.origin}" if source.origin else ""
+    return f"{metric.name} of {key} {judged}: {shown}{interval}, budget {allowed}{counted}{place}"
+
+
+def invalid(key: Key, metric: Metric, reason: str) -> str:
+    """Return the sentence on a measurement that cannot be trusted."""
+    return f"{metric.name} of {key} cannot be judged: {reason}"
