@@ -1,0 +1,325 @@
+"""The pipeline on one page: settings in; plans, verdicts, a stored run and reports out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from uuid import uuid4
+
+from pytest_perfguard.config.resolve import Settings
+from pytest_perfguard.errors import PerfguardError
+from pytest_perfguard.judge.budget import judge_budget
+from pytest_perfguard.judge.noise import Noise, learn
+from pytest_perfguard.judge.policy import Policy
+from pytest_perfguard.judge.regression import Against, compare_metric
+from pytest_perfguard.measure.environment import disturbances
+from pytest_perfguard.measure.plan import Plan, Progress
+from pytest_perfguard.measure.runner import Runner
+from pytest_perfguard.model.baseline import Baseline, Header, Record, StoredRun
+from pytest_perfguard.model.budget import Budget, Method
+from pytest_perfguard.model.commit import Machine
+from pytest_perfguard.model.measurement import Key, Measurement
+from pytest_perfguard.model.metric import BUILTIN, Metric, Nature
+from pytest_perfguard.model.note import Note
+from pytest_perfguard.model.protocols import Lineage, Store
+from pytest_perfguard.model.run import Run
+from pytest_perfguard.model.verdict import Verdict
+from pytest_perfguard.registry import Registry
+
+_TIMED = frozenset(name for name, metric in BUILTIN.items() if metric.nature is Nature.TIMED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A guarded test: its budgets, and how it wants to be measured."""
+
+    test: str
+    budgets: tuple[Budget, ...]
+    method: Method
+    explicit: bool = False
+    """Whether a `perf` marker asked for a measurement, so that time is measured without a budget too."""
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """Return the names of the metrics that it needs."""
+        return frozenset({budget.metric for budget in self.budgets} | set(self.method.metrics))
+
+    @property
+    def timed(self) -> bool:
+        """Return whether the body of the test is to be timed."""
+        return self.explicit or bool(self.metrics & _TIMED) or not self.metrics
+
+
+class Engine:
+    """Everything that one process does for one run; it knows files and history, but no pytest."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        root: Path,
+        registry: Registry,
+        workers: int = 0,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.root = root
+        self.registry = registry
+        self.workers = workers
+        self.policy = _policy(settings, 1)
+        self.runner = Runner(registry.clock(), progress=progress)
+        self._references: dict[str, Measurement] = {}
+
+    def expect(self, tests: int) -> None:
+        """Tell how many guarded tests the run has: they share its chance of a false alarm."""
+        self.policy = _policy(self.settings, tests)
+
+    @property
+    def contended(self) -> bool:
+        """Return whether other workers compete with the measurements of this process."""
+        return self.workers > 1
+
+    @cached_property
+    def machine(self) -> Machine:
+        """The class of this machine."""
+        from pytest_perfguard.baseline.machine import current_machine
+
+        return current_machine(self.settings.machine)
+
+    @cached_property
+    def store(self) -> Store:
+        """Where runs are kept."""
+        from pytest_perfguard.baseline.folder import FolderStore
+
+        return FolderStore(self.root / self.settings.store)
+
+    @cached_property
+    def _history(self) -> tuple[Lineage, tuple[Note, ...]]:
+        from pytest_perfguard.baseline.lineage import open_lineage
+
+        return open_lineage(self.root, exclude=self.root / self.settings.store)
+
+    @cached_property
+    def baseline(self) -> Baseline | None:
+        """What this run is compared with, None where it is with nothing; what is wrong with it is in its notes."""
+        if self.settings.compare is None:
+            return None
+        from pytest_perfguard.baseline.selection import select
+
+        lineage, notes = self._history
+        try:
+            chosen = select(self.store, lineage, self.machine, lineage.head(), self.settings.compare)
+        except PerfguardError as error:
+            return Baseline(notes=(*notes, Note(code="no-baseline", message=str(error))))
+        return replace(chosen, notes=(*notes, *chosen.notes))
+
+    @cached_property
+    def noise(self) -> Noise:
+        """What the stored runs tell of the noise on this machine."""
+        baseline = self.baseline
+        if baseline is None:
+            return Noise()
+        same = [run for run in (*baseline.runs, *baseline.history) if run.header.machine.key == self.machine.key]
+        return learn(same, _compared_timed(self.registry.metrics))
+
+    @cached_property
+    def _base_records(self) -> dict[Key, list[Record]]:
+        records: dict[Key, list[Record]] = {}
+        for run in self.baseline.runs if self.baseline is not None else ():
+            for record in run.records:
+                records.setdefault(record.key, []).append(record)
+        return records
+
+    def plan(self, task: Task, name: str, method: Method | None = None) -> Plan:
+        """Return how the measurement `name` of `task` is made."""
+        budgets = (budget for budget in task.budgets if budget.measurement in (None, name))
+        metrics = {budget.metric for budget in budgets} | set(task.method.metrics)
+        return Plan(
+            key=Key(test=task.test, name=name), method=method or task.method, probes=self.registry.probes(metrics)
+        )
+
+    def complete(self, measurement: Measurement) -> Measurement:
+        """Return `measurement` with what this process knows to disturb it."""
+        notes = (*measurement.notes, *(note for note in disturbances() if note not in measurement.notes))
+        return replace(measurement, notes=notes, contended=self.contended)
+
+    def judge(self, task: Task, measurements: Sequence[Measurement]) -> tuple[Verdict, ...]:
+        """Return the verdicts on the measurements of a test that ran to its end."""
+        verdicts: list[Verdict] = []
+        references = {**self._references, **{m.key.name: m for m in measurements if m.key.name}}
+        for measurement in measurements:
+            for budget in task.budgets:
+                if budget.measurement in (None, measurement.key.name):
+                    metric = self.registry.metrics[budget.metric]
+                    verdicts.append(
+                        judge_budget(
+                            budget, measurement, metric, references=references, noise=self.noise, policy=self.policy
+                        )
+                    )
+            verdicts.extend(self._compare(task, measurement, len(measurements)))
+            self._remember(measurement)
+        return tuple(verdicts)
+
+    def finish(
+        self, measurements: Sequence[Measurement], verdicts: Sequence[Verdict], notes: Sequence[Note] = ()
+    ) -> Run:
+        """Return the run, made of what all processes measured and concluded; nothing is written."""
+        return Run(
+            header=self._header(measurements),
+            measurements=tuple(sorted(measurements, key=lambda measurement: measurement.key)),
+            verdicts=tuple(verdicts),
+            baseline=self.baseline,
+            notes=tuple(notes),
+        )
+
+    def save(self, run: Run) -> Note:
+        """Store `run` and return where it went, as a remark."""
+        if not run.measurements:
+            return Note(code="not-saved", message="nothing was measured, so nothing was stored")
+        place = self.store.save(run.header, run.measurements)
+        several = "" if not run.header.commit.dirty else "; it holds uncommitted changes and is not chosen by itself"
+        return Note(code="saved", message=f"stored {run.header.commit.short} in {self._shown(Path(place))}{several}")
+
+    def report(self, run: Run) -> list[Note]:
+        """Write the reports that the settings ask for and return where they went; a failure is a remark as well."""
+        from pytest_perfguard.report.write import write_report
+
+        notes = []
+        for name, path in self.settings.report:
+            try:
+                reporter = self.registry.reporter(name, self.settings.origin("report"))
+                target = write_report(path or f"perfguard{reporter.suffix}", reporter.render(run))
+                notes.append(Note(code="report", message=f"wrote {name} report to {self._shown(target)}"))
+            except PerfguardError as error:
+                notes.append(Note(code="report-failed", message=str(error)))
+        return notes
+
+    def _compare(self, task: Task, measurement: Measurement, comparisons: int) -> list[Verdict]:
+        baseline = self.baseline
+        if baseline is None:
+            return []
+        head = Record.of(measurement)
+        base = self._base_records.get(measurement.key, [])
+        doubted = {note.undermines for note in measurement.notes}
+        return [
+            compare_metric(
+                series.metric,
+                [head],
+                base,
+                against=_against(baseline),
+                noise=self.noise,
+                policy=self.policy,
+                margin=task.method.min_effect,
+                comparisons=comparisons,
+            )
+            for series in measurement.series
+            if series.metric.compared and series.metric.name not in doubted
+        ]
+
+    def _remember(self, measurement: Measurement) -> None:
+        test = measurement.key.test
+        names = (measurement.key.name,) if measurement.key.name else (test, test.rpartition("::")[2])
+        for name in names:
+            self._references[name] = measurement
+
+    def _header(self, measurements: Sequence[Measurement]) -> Header:
+        lineage, notes = self._history
+        try:
+            commit = lineage.head()
+        except PerfguardError as error:
+            from pytest_perfguard.model.commit import Commit
+
+            commit, notes = Commit(), (*notes, Note(code="no-history", message=str(error)))
+        metrics = {series.metric.name: series.metric for each in measurements for series in each.series}
+        return Header(
+            run_id=uuid4().hex[:12],
+            created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            commit=commit,
+            machine=self.machine,
+            versions=_versions(),
+            metrics=tuple(metrics[name] for name in sorted(metrics)),
+            hash_seed=os.environ.get("PYTHONHASHSEED", "random"),
+            workers=self.workers,
+            notes=notes,
+        )
+
+    def _shown(self, path: Path) -> str:
+        try:
+            return str(path.relative_to(self.root))
+        except ValueError:
+            return str(path)
+
+
+def judge_stored(
+    base: Sequence[StoredRun], head: Sequence[StoredRun], settings: Settings | None = None
+) -> tuple[Verdict, ...]:
+    """Return the verdicts on stored runs `head` against stored runs `base`, made as in a run of pytest."""
+    heads: dict[Key, list[Record]] = {}
+    bases: dict[Key, list[Record]] = {}
+    for records, runs in ((heads, head), (bases, base)):
+        for run in runs:
+            for record in run.records:
+                records.setdefault(record.key, []).append(record)
+    metrics = {metric.name: metric for run in (*base, *head) for metric in run.header.metrics} or dict(BUILTIN)
+    tests = len({key.test for key in heads})
+    policy = _policy(settings, tests) if settings is not None else Policy(tests=tests)
+    noise = learn((*head, *base), _compared_timed(metrics))
+    against = Against(words=base[0].header.commit.short if base else "")
+    per_test: dict[str, int] = {}
+    for key in heads:
+        per_test[key.test] = per_test.get(key.test, 0) + 1
+    return tuple(
+        compare_metric(
+            metrics[name],
+            [record for record in records if record.get(name) is not None],
+            bases.get(key, []),
+            against=against,
+            noise=noise,
+            policy=policy,
+            comparisons=per_test[key.test],
+        )
+        for key, records in sorted(heads.items())
+        for name in sorted({summary.metric for record in records for summary in record.summaries})
+        if name in metrics and metrics[name].compared
+    )
+
+
+def _policy(settings: Settings, tests: int) -> Policy:
+    return Policy(
+        confidence=settings.confidence,
+        tests=tests,
+        margin=settings.min_effect,
+        fail_on=frozenset(settings.fail_on),
+        weak_fails=settings.gate_weak,
+        contended_fails=settings.gate_contended,
+    )
+
+
+def _against(baseline: Baseline) -> Against:
+    words = baseline.commit.short if baseline.commit is not None else "the store"
+    parts = [baseline.reason] if baseline.reason else []
+    if baseline.distance:
+        parts.append("1 commit back" if baseline.distance == 1 else f"{baseline.distance} commits back")
+    if parts:
+        words += f" ({', '.join(parts)})"
+    return Against(words=words, weak=baseline.weak, foreign=baseline.foreign)
+
+
+def _compared_timed(metrics: dict[str, Metric]) -> list[str]:
+    return [name for name, metric in metrics.items() if metric.nature is Nature.TIMED and metric.compared]
+
+
+def _versions() -> tuple[tuple[str, str], ...]:
+    found = [("python", ".".join(str(part) for part in sys.version_info[:3]))]
+    for name in ("pytest", "pytest-perfguard", "numpy", "sqlalchemy"):
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            continue
+    return tuple(found)

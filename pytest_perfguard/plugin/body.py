@@ -1,0 +1,127 @@
+"""Tests without the fixture: the test's own body is measured, one pass for each time its whole protocol is run."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from pytest_perfguard.engine import Engine, Task
+from pytest_perfguard.measure.runner import last_log, observe, to_series
+from pytest_perfguard.model.measurement import Key, Measurement
+from pytest_perfguard.model.protocols import Probe, Reading
+from pytest_perfguard.model.sample import Series
+from pytest_perfguard.plugin.recording import REFERENCES_BESIDE, timed_block
+
+
+@dataclass(slots=True)
+class _Pass:
+    """One instrument, the runs of the test that it needs, and what it read in them."""
+
+    probe: Probe
+    warmup: int
+    rounds: int
+    readings: list[Reading] = field(default_factory=list)
+
+
+class BodyPasses:
+    """The passes over one test's body: which instrument is on in which run of its protocol."""
+
+    def __init__(self, engine: Engine, task: Task) -> None:
+        self._engine = engine
+        self._task = task
+        self._references: list[int] = []
+        self._passes: list[_Pass] = []
+        if task.timed:
+            rounds = task.method.rounds or 1
+            self._passes.append(_Pass(probe=engine.runner.clock, warmup=task.method.warmup or 0, rounds=rounds))
+        for probe in engine.registry.probes(task.metrics):
+            warmup = probe.warmup if task.method.warmup is None else task.method.warmup
+            if self._passes and task.method.warmup is None:
+                warmup = max(warmup - sum(each.warmup + each.rounds for each in self._passes), 0)
+            self._passes.append(_Pass(probe=probe, warmup=warmup, rounds=probe.rounds))
+        self._schedule = [
+            (each, number >= each.warmup) for each in self._passes for number in range(each.warmup + each.rounds)
+        ]
+        self._next = 0
+
+    @property
+    def remaining(self) -> int:
+        """Return how many runs of the protocol are still to be made."""
+        return len(self._schedule) - self._next
+
+    @contextlib.contextmanager
+    def around(self, item: Any) -> Iterator[None]:
+        """Measure the body of `item` with the instrument whose turn it is, while the context lasts."""
+        current, counts = self._schedule[self._next]
+        original = item.obj
+        item.obj = _measured(original, functools.partial(self._observe, current, counts=counts))
+        try:
+            yield
+            self._next += 1
+        finally:
+            item.obj = original
+
+    def finish(self) -> list[Measurement]:
+        """Return the measurement of the body, made of all passes."""
+        series: list[Series] = []
+        notes: dict[Any, None] = {}
+        for each in self._passes:
+            if each.probe is not self._engine.runner.clock:
+                series.extend(to_series(each.probe.metrics, each.readings))
+            notes.update(dict.fromkeys(note for reading in each.readings for note in reading.notes))
+        timing: tuple[Series, ...] = ()
+        if self._task.timed:
+            timing = timed_block(
+                Key(test=self._task.test), self._engine, self._passes[0].readings, self._references
+            ).series
+        measurement = Measurement(
+            key=Key(test=self._task.test),
+            series=(*timing, *series),
+            group=self._task.method.group,
+            queries=last_log([reading for each in self._passes for reading in each.readings]),
+            notes=tuple(notes),
+        )
+        return [self._engine.complete(measurement)]
+
+    @contextlib.contextmanager
+    def _observe(self, current: _Pass, *, counts: bool) -> Iterator[None]:
+        timed = current.probe is self._engine.runner.clock
+        if timed:
+            self._read_references()
+        with observe(current.probe) as readings:
+            yield
+        if timed:
+            self._read_references()
+        if counts:
+            current.readings.extend(readings)
+
+    def _read_references(self) -> None:
+        self._references.extend(self._engine.runner.read_reference() for _ in range(REFERENCES_BESIDE))
+
+
+def _measured(function: Callable[..., Any], context: Callable[[], Any]) -> Callable[..., Any]:
+    """Return `function` with `context` around each call; a coroutine function stays one."""
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def measured_async(*args: Any, **kwargs: Any) -> Any:
+            with context():
+                return await function(*args, **kwargs)
+
+        return measured_async
+
+    @functools.wraps(function)
+    def measured(*args: Any, **kwargs: Any) -> Any:
+        with context():
+            return function(*args, **kwargs)
+
+    return measured
+
+
+PASSES = pytest.StashKey[BodyPasses]()

@@ -1,0 +1,122 @@
+"""From collected tests to tasks: which are guarded, by which budgets, measured how."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from pytest_perfguard.config.marker import defaults_for, merge, parse_budgets, parse_default_budgets, parse_method
+from pytest_perfguard.engine import Task
+from pytest_perfguard.errors import PerfguardError
+from pytest_perfguard.model.budget import Budget
+from pytest_perfguard.model.metric import Metric
+from pytest_perfguard.plugin.guard import Guard
+from pytest_perfguard.plugin.wake import wake
+
+TASK = pytest.StashKey[Task]()
+TROUBLE = pytest.StashKey[str]()
+"""Why a test cannot be guarded as it asks to be; raised when it is set up."""
+
+
+def collect(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give each guarded test its task, or its trouble, and put references before what refers to them."""
+    try:
+        guard = wake(config)
+    except pytest.UsageError as error:
+        # Raised from a collection under xdist, it would end the run without a word; so each guarded test says it.
+        for item in items:
+            item.stash[TROUBLE] = str(error)
+        config.pluginmanager.register(Troubles(), "perfguard_troubles")
+        return
+    try:
+        table = parse_default_budgets(
+            guard.settings.budgets, guard.settings.origin("budgets"), guard.engine.registry.metrics
+        )
+    except PerfguardError as error:
+        raise_in_all(items, str(error))
+        table = ()
+    for item in items:
+        _guard_item(item, guard, table)
+    guarded = [item for item in items if TASK in item.stash or TROUBLE in item.stash]
+    if guard.settings.only or guard.settings.skip:
+        wanted = guarded if guard.settings.only else [item for item in items if item not in guarded]
+        dropped = [item for item in items if item not in wanted]
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = wanted
+    items[:] = _references_first(items)
+    guard.expect(tests=sum(TASK in item.stash for item in items))
+
+
+class Troubles:
+    """Stands in for the guard where the settings could not be read: the tests say so, and nothing is measured."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Fail a test that cannot be guarded as it asks to be."""
+        fail_on_trouble(item)
+
+
+def fail_on_trouble(item: pytest.Item) -> None:
+    """Raise what is wrong with the budgets of `item`, if anything is."""
+    trouble = item.stash.get(TROUBLE, None)
+    if trouble is not None:
+        pytest.fail(f"perfguard: {trouble}", pytrace=False)
+
+
+def raise_in_all(items: Sequence[pytest.Item], message: str) -> None:
+    """Make every test that has budgets say `message` when it is set up."""
+    for item in items:
+        item.stash[TROUBLE] = message
+
+
+def _guard_item(item: pytest.Item, guard: Guard, table: tuple[tuple[str, tuple[Budget, ...]], ...]) -> None:
+    metrics = guard.engine.registry.metrics
+    path = item.nodeid.partition("::")[0]
+    defaults = defaults_for(item.nodeid, path, table)
+    budget_markers = list(item.iter_markers("perf_budget"))
+    method_markers = list(item.iter_markers("perf"))
+    if not (defaults or budget_markers or method_markers or "perf" in getattr(item, "fixturenames", ())):
+        return
+    if not hasattr(item, "obj"):
+        return
+    origin = f"marker on {item.nodeid}"
+    try:
+        budgets = merge(
+            defaults,
+            *(_parse(marker, metrics, origin) for marker in reversed(budget_markers)),
+        )
+        method = parse_method(
+            [marker.kwargs for marker in method_markers],
+            guard.settings,
+            metrics=metrics,
+            origin=origin,
+            args=tuple(argument for marker in method_markers for argument in marker.args),
+        )
+    except PerfguardError as error:
+        item.stash[TROUBLE] = str(error)
+        return
+    item.stash[TASK] = Task(test=item.nodeid, budgets=budgets, method=method, explicit=bool(method_markers))
+
+
+def _parse(marker: pytest.Mark, metrics: dict[str, Metric], origin: str) -> tuple[Budget, ...]:
+    return parse_budgets(marker.kwargs, marker.args, metrics=metrics, origin=origin)
+
+
+def _references_first(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return `items` in their order, but for tests that others refer to, which move before the first that does."""
+    wanted = [
+        (place, budget.reference)
+        for place, item in enumerate(items)
+        if (task := item.stash.get(TASK, None)) is not None
+        for budget in task.budgets
+        if budget.reference
+    ]
+    order = list(items)
+    for place, reference in wanted:
+        user = items[place]
+        for item in items:
+            if item is not user and reference in (item.nodeid, item.name) and order.index(item) > order.index(user):
+                order.remove(item)
+                order.insert(order.index(user), item)
+    return order

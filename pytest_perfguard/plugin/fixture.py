@@ -1,0 +1,119 @@
+"""The `perf` fixture: what a test calls to be measured."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, ParamSpec, TypeVar
+
+import pytest
+
+from pytest_perfguard.errors import MeasurementError
+from pytest_perfguard.measure.plan import Call
+from pytest_perfguard.model.metric import Better, custom
+from pytest_perfguard.plugin.recording import RECORDING, Recording
+from pytest_perfguard.quantity import Unit
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Perf:
+    """Measures calls, coroutines and blocks of one test.
+
+    `perf(func, *args, **kwargs)` warms up, calibrates, repeats, and returns what the first call of `func` returned. The
+    budgets of the test's markers apply to every measurement, or with `name=` to the one of that name.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        *,
+        name: str | None = None,
+        setup: Callable[[], Any] | None = None,
+        method: dict[str, Any] | None = None,
+    ) -> None:
+        self._recording = recording
+        self._name = name
+        self._setup = setup
+        self._method = method or {}
+
+    def __call__(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Measure `func(*args, **kwargs)` and return what its first call returned; what it raises comes through."""
+        call = Call(func=func, args=args, kwargs=kwargs, setup=self._setup)
+        result: R = self._recording.measure(call, self._name, self._method)
+        return result
+
+    async def aio(self, func: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Measure `await func(*args, **kwargs)` on the running event loop and return what the first gave."""
+        call = Call(func=func, args=args, kwargs=kwargs, setup=self._setup)
+        result: R = await self._recording.measure_async(call, self._name, self._method)
+        return result
+
+    def using(
+        self,
+        *,
+        name: str | None = None,
+        setup: Callable[[], Any] | None = None,
+        rounds: int | None = None,
+        iterations: int | None = None,
+        warmup: int | None = None,
+        target_time: float | str | None = None,
+        max_time: float | str | None = None,
+        gc: bool | None = None,
+    ) -> Perf:
+        """Return a `Perf` for one measurement: with a name of its own, a set-up, or another method than the marker's.
+
+        `setup` is called before each round, untimed. Where it returns `(args, kwargs)`, it is called for each iteration
+        and each gets arguments of its own; where it returns None, a round has one iteration unless `iterations` says
+        otherwise. Raises `ConfigError` for values that cannot be used.
+        """
+        given = {
+            "rounds": rounds,
+            "iterations": iterations,
+            "warmup": warmup,
+            "target_time": target_time,
+            "max_time": max_time,
+            "gc": gc,
+        }
+        method = {**self._method, **{key: value for key, value in given.items() if value is not None}}
+        self._recording.check_method(method)
+        return Perf(
+            self._recording,
+            name=self._name if name is None else name,
+            setup=self._setup if setup is None else setup,
+            method=method,
+        )
+
+    @contextlib.contextmanager
+    def span(self, name: str) -> Iterator[None]:
+        """Time a block of code as a measurement called `name`; each time it is entered is one round."""
+        with self._recording.span(name):
+            yield
+
+    def metric(self, name: str, value: float, unit: str = "1", *, better: str = "lower") -> None:
+        """Record a value of your own: `unit` is one of "s", "B", "1", "ratio", "1/s", `better` is "lower" or "higher".
+
+        It goes into the report and the baseline, and is compared exactly. Raises `MeasurementError` for another unit.
+        """
+        try:
+            metric = custom(name, Unit(unit), better=Better(better))
+        except ValueError:
+            raise MeasurementError(
+                f"perf.metric({name!r}, unit={unit!r}, better={better!r}): the unit is one of "
+                f"{', '.join(repr(str(known)) for known in Unit)}, better is 'lower' or 'higher'"
+            ) from None
+        self._recording.record(metric, value)
+
+    def __repr__(self) -> str:
+        return f"<perf of {self._recording.test}>"
+
+
+def open_perf(request: pytest.FixtureRequest) -> Perf:
+    """Return the fixture's value for the test of `request`."""
+    recording = request.node.stash.get(RECORDING, None)
+    if recording is None:
+        raise MeasurementError(
+            f"the perf fixture cannot be used by {request.node.nodeid}: it measures one test, in its own process"
+        )
+    return Perf(recording)

@@ -1,0 +1,176 @@
+"""The guard: hooks that measure guarded tests, judge them, and gather what all processes found."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _pytest.outcomes import Failed
+
+from pytest_perfguard.config.resolve import Settings
+from pytest_perfguard.engine import Engine
+from pytest_perfguard.errors import PerfguardError
+from pytest_perfguard.model.measurement import Measurement
+from pytest_perfguard.model.note import Note
+from pytest_perfguard.model.run import Run
+from pytest_perfguard.model.verdict import Verdict
+from pytest_perfguard.plugin import transport
+from pytest_perfguard.plugin.body import PASSES, BodyPasses
+from pytest_perfguard.plugin.protocol import run_passes
+from pytest_perfguard.plugin.recording import RECORDING, Recording
+from pytest_perfguard.plugin.terminal import Display
+from pytest_perfguard.registry import Registry
+
+
+class PerfguardFailed(Failed):
+    """A test that was over its budget, or slower than its baseline; the message is all there is to read."""
+
+    __module__ = "builtins"  # as pytest's own outcomes: short summaries show the message, not our package
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, pytrace=False)
+
+
+class Guard:
+    """Measures and judges in the process where a test runs; on the controller it gathers, stores and reports."""
+
+    def __init__(self, config: pytest.Config, settings: Settings, registry: Registry) -> None:
+        self.settings = settings
+        self._config = config
+        self._display = Display(config)
+        workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
+        self._is_worker = workerinput is not None
+        workers = workerinput["workercount"] if workerinput is not None else _asked_workers(config)
+        self.engine = Engine(
+            settings, root=Path(config.rootpath), registry=registry, workers=workers, progress=self._display.progress
+        )
+        self._measurements: list[Measurement] = []
+        self._verdicts: list[Verdict] = []
+        self._notes: list[Note] = []
+        self._run: Run | None = None
+
+    def expect(self, *, tests: int) -> None:
+        """Tell how many guarded tests this run has: they share its chance of a false alarm."""
+        self.engine.expect(tests)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        """Run the whole protocol of a test once for each pass over its body."""
+        from pytest_perfguard.plugin.collect import TASK
+
+        task = item.stash.get(TASK, None)
+        if PASSES in item.stash:
+            del item.stash[PASSES]
+        if task is None or self.settings.disable or "perf" in getattr(item, "fixturenames", ()):
+            return None
+        try:
+            passes = BodyPasses(self.engine, task)
+        except PerfguardError:
+            return None  # said when the test is called
+        item.stash[PASSES] = passes
+        if passes.remaining <= 1:
+            return None
+        run_passes(item, nextitem, passes)
+        return True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Fail a test that cannot be guarded as it asks to be; prepare what the fixture records into."""
+        from pytest_perfguard.plugin.collect import TASK, fail_on_trouble
+
+        fail_on_trouble(item)
+        task = item.stash.get(TASK, None)
+        if task is not None:
+            item.stash[RECORDING] = Recording(self.engine, task)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Measure the call phase of a guarded test, and fail it where a verdict says so."""
+        from pytest_perfguard.plugin.collect import TASK
+
+        task = item.stash.get(TASK, None)
+        if task is None or self.settings.disable:
+            return (yield)
+        passes = item.stash.get(PASSES, None)
+        recording = item.stash[RECORDING]
+        try:
+            if "perf" in getattr(item, "fixturenames", ()):
+                result = yield
+                measured = recording.take()
+            else:
+                passes = passes or BodyPasses(self.engine, task)
+                with passes.around(item):
+                    result = yield
+                measured = passes.finish() if not passes.remaining else []
+            if getattr(item, "_excinfo", None) or (passes is not None and passes.remaining):
+                return result  # a failed unittest.TestCase, or not the last pass
+            verdicts = self.engine.judge(task, measured)
+        except PerfguardError as error:
+            raise PerfguardFailed(f"perfguard: {error}") from None
+        item.stash[transport.FOUND] = (tuple(measured), verdicts)
+        failures = [verdict for verdict in verdicts if verdict.fails]
+        if failures:
+            raise PerfguardFailed("\n".join(_paragraph(verdict) for verdict in failures))
+        return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Put what was found on the report of the call, as plain data."""
+        report = yield
+        if call.when == "call" and transport.FOUND in item.stash:
+            transport.attach(report, item.stash[transport.FOUND])
+            del item.stash[transport.FOUND]
+        return report
+
+    @pytest.hookimpl
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Gather what a process found; it is the same path with and without xdist."""
+        if self._is_worker or report.when != "call" or report.outcome == "rerun":  # type: ignore[comparison-overlap]
+            return
+        found = transport.detach(report)
+        if found is not None:
+            self._measurements.extend(found[0])
+            self._verdicts.extend(found[1])
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Make the run, store it and write reports; on the controller only."""
+        wanted = self.settings.save or self.settings.report or self.settings.compare is not None
+        if self._is_worker or self.settings.disable or not (self._measurements or wanted):
+            return
+        try:
+            run = self.engine.finish(self._measurements, self._verdicts, self._notes)
+            notes = []
+            if self.settings.save:
+                try:
+                    notes.append(self.engine.save(run))
+                except PerfguardError as error:
+                    notes.append(Note(code="not-saved", message=f"the baseline was not stored: {error}"))
+            notes.extend(self.engine.report(run))
+            self._run = run
+            self._notes.extend(notes)
+        except PerfguardError as error:
+            self._notes.append(Note(code="failed", message=str(error)))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the verdicts of the run."""
+        if not self._is_worker:
+            self._display.summary(terminalreporter, self._run, self._notes)
+
+
+def _paragraph(verdict: Verdict) -> str:
+    lines = [verdict.sentence, *(f"    {line}" for line in verdict.details)]
+    lines.extend(f"    {note}" for note in verdict.notes)
+    return "\n".join(lines)
+
+
+def _asked_workers(config: pytest.Config) -> int:
+    """Return how many workers this controller has been asked for; 0 without xdist."""
+    if not config.pluginmanager.hasplugin("dsession"):
+        return 0
+    return len(getattr(config.option, "tx", None) or ()) or 1

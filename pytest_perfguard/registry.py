@@ -1,0 +1,79 @@
+"""Names and what stands behind them: instruments and reports, built in or added by others, loaded when first used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import Any, cast
+
+from pytest_perfguard.errors import ConfigError
+from pytest_perfguard.model.metric import BUILTIN, Metric
+from pytest_perfguard.model.protocols import Probe, Reporter
+
+CLOCK = "pytest_perfguard.probes.clock:ClockProbe"
+
+_PROBES = {
+    "memory": "pytest_perfguard.probes.peak:PeakProbe",
+    "retained": "pytest_perfguard.probes.blocks:RetainedProbe",
+    "result_size": "pytest_perfguard.probes.size:SizeProbe",
+    "queries": "pytest_perfguard.probes.queries:QueryProbe",
+    "reads": "pytest_perfguard.probes.queries:QueryProbe",
+    "writes": "pytest_perfguard.probes.queries:QueryProbe",
+}
+
+_REPORTERS = {
+    "json": "pytest_perfguard.report.json:JsonReporter",
+    "markdown": "pytest_perfguard.report.markdown:MarkdownReporter",
+    "terminal": "pytest_perfguard.report.terminal:TerminalReporter",
+}
+
+Factory = str | Callable[[], Any]
+"""What makes an object: a callable, or where to find one, as "package.module:name"."""
+
+
+class Registry:
+    """The instruments and reports of one run; `add_…` is for plugins, through the hook `pytest_perfguard_register`."""
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, Metric] = dict(BUILTIN)
+        self._probes: dict[str, Factory] = dict(_PROBES)
+        self._reporters: dict[str, Factory] = dict(_REPORTERS)
+
+    def add_probe(self, metrics: Iterable[Metric], factory: Factory) -> None:
+        """Make `factory` the instrument for `metrics`; a name that is taken is a `ConfigError`."""
+        metrics = tuple(metrics)
+        taken = [metric.name for metric in metrics if metric.name in self.metrics]
+        if taken:
+            raise ConfigError(f"the metric {taken[0]!r} of {factory!r} exists already; choose another name")
+        for metric in metrics:
+            self.metrics[metric.name] = metric
+            self._probes[metric.name] = factory
+
+    def add_reporter(self, name: str, factory: Factory) -> None:
+        """Make `factory` the reporter called `name`; a name that is taken is a `ConfigError`."""
+        if name in self._reporters:
+            raise ConfigError(f"the report format {name!r} of {factory!r} exists already; choose another name")
+        self._reporters[name] = factory
+
+    def probes(self, metrics: Iterable[str]) -> tuple[Probe, ...]:
+        """Return the instruments that `metrics` need beside the clock, one of each kind, in a stable order."""
+        factories = dict.fromkeys(self._probes[name] for name in sorted(metrics) if name in self._probes)
+        return tuple(cast("Probe", _make(factory)) for factory in factories)
+
+    def clock(self) -> Probe:
+        """Return the instrument for time."""
+        return cast("Probe", _make(CLOCK))
+
+    def reporter(self, name: str, origin: str) -> Reporter:
+        """Return the reporter called `name`; an unknown one is a `ConfigError` that names `origin`."""
+        if name not in self._reporters:
+            known = ", ".join(sorted(self._reporters))
+            raise ConfigError(f"unknown report format {name!r} ({origin}); known: {known}")
+        return cast("Reporter", _make(self._reporters[name]))
+
+
+def _make(factory: Factory) -> Any:
+    if isinstance(factory, str):
+        module, _, name = factory.partition(":")
+        factory = cast("Callable[[], Any]", getattr(import_module(module), name))
+    return factory()
