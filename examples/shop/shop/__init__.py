@@ -1,0 +1,1 @@
+"""A small web shop over SQLite: the application that the perfguard examples measure."""
