@@ -152,15 +152,18 @@ class Runner:
             if iterations == 1:
                 rows.append(replies[-1].reading)
         else:
-            left = (deadline - self._now()) / max(replies[-1].seconds, 1e-9) if replies else math.inf
+            share = (deadline - self._now()) / (method.rounds or MINIMUM_ROUNDS)
+            left = share / max(replies[-1].seconds, 1e-9) if replies else math.inf
             iterations = max(1, math.floor(min(method.iterations, left, caller.limit)))
 
         begun = shown = self._now()
-        while not _enough(rows, self._now() - begun, method) and (not rows or self._now() < deadline):
+        all_but_one = 0.0  # seconds of a round without its last call, which may go over the limit
+        while not _enough(rows, self._now() - begun, method) and (not rows or self._now() + all_but_one < deadline):
             references.append(self.read_reference())
             reply = yield Block(self.clock, iterations)
             replies = replies or [reply]
             rows.append(reply.reading)
+            all_but_one = reply.seconds * (iterations - 1) / iterations
             if self._progress is not None and self._now() - shown >= PROGRESS_SECONDS:
                 shown = self._now()
                 self._progress(_progress(plan, started, begun, shown, len(rows)))
