@@ -1,0 +1,3 @@
+"""Reports: one pure renderer a file, from a run to text; `write` alone touches the disk."""
+
+from __future__ import annotations

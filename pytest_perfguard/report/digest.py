@@ -1,0 +1,242 @@
+"""What every report for people says of a run: its verdict line, its order, the cells of its table, its notes."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pytest_perfguard.model import SEVERITY, Baseline, Key, Measurement, Note, Outcome, Run, Verdict
+from pytest_perfguard.quantity import Unit, render, render_change
+
+COLUMNS = ("test", "metric", "outcome", "baseline", "now", "change", "interval", "budget")
+FOLDED = (Outcome.INCONCLUSIVE, Outcome.NO_BASELINE, Outcome.UNCHANGED, Outcome.PASSED)
+"""Outcomes that are summed up in one line each unless all rows are asked for."""
+BLAMING = (Outcome.REGRESSED, Outcome.OVER_BUDGET)
+
+_NOTES_PER_CODE = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the table: a cell for each of `COLUMNS`, empty where there is nothing to say."""
+
+    cells: tuple[str, ...]
+    outcome: Outcome | None
+    """None for what was measured and not judged."""
+    fails: bool = False
+
+
+def headline(run: Run) -> str:
+    """Return the verdict line: how many of which outcome, and what it was compared with."""
+    counts = Counter(verdict.outcome for verdict in run.verdicts)
+    if counts:
+        found = ", ".join(f"{counts[outcome]} {outcome}" for outcome in SEVERITY if counts[outcome])
+    elif run.measurements:
+        found = f"{len(run.measurements)} measured, nothing to judge by"
+    else:
+        found = "nothing measured"
+    return f"perfguard: {found}{_against(run)}"
+
+
+def provenance(run: Run) -> list[str]:
+    """Return where the baseline's numbers come from, and what that forbids to conclude; empty without a baseline."""
+    baseline = run.baseline
+    if baseline is None or not baseline.runs:
+        return []
+    classes = sorted({stored.header.machine.key for stored in baseline.runs})
+    lines = [f"baseline: {plural(len(baseline.runs), 'run')} from machine class {', '.join(classes)}"]
+    if baseline.weak:
+        lines.append("the baseline is weak (chosen for want of a better one): by default it never fails a run")
+    if baseline.foreign:
+        why = "; ".join(baseline.foreign)
+        lines.append(f"the baseline is foreign ({why}): its times are not comparable and never fail a run")
+    return lines
+
+
+def ordered(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Return the verdicts worst first: by severity, then by the size of the effect, then by name."""
+    rank = {outcome: place for place, outcome in enumerate(SEVERITY)}
+    return sorted(verdicts, key=lambda each: (rank[each.outcome], -_magnitude(each), each.key, each.metric))
+
+
+def rows(run: Run, *, everything: bool = False) -> list[Row]:
+    """Return the rows of the table, worst first; with `everything` also what is folded or was not judged."""
+    judged = [row(each) for each in ordered(run.verdicts) if everything or each.fails or each.outcome not in FOLDED]
+    return judged + _unjudged(run) if everything else judged
+
+
+def row(verdict: Verdict) -> Row:
+    """Return the row of one verdict."""
+    effect, value = verdict.effect, verdict.value
+    outcome = str(verdict.outcome)
+    if verdict.outcome in BLAMING and not verdict.fails:
+        outcome += " (not failing)"
+    interval = ""
+    if effect is not None and effect.low != effect.high:
+        interval = f"{change_text(effect.low)} … {change_text(effect.high)}"
+    elif effect is None and value is not None and value.low != value.high:
+        interval = f"{render(value.low, verdict.unit)} … {render(value.high, verdict.unit)}"
+    return Row(
+        cells=(
+            one_line(str(verdict.key)),
+            verdict.metric,
+            outcome,
+            _amount(verdict.baseline, verdict.unit),
+            _amount(None if value is None else value.value, verdict.unit),
+            "" if effect is None else change_text(effect.change),
+            interval,
+            _amount(verdict.limit, verdict.unit),
+        ),
+        outcome=verdict.outcome,
+        fails=verdict.fails,
+    )
+
+
+def filled(table: Sequence[Row]) -> list[int]:
+    """Return the indices of the columns that have content in any row."""
+    return [place for place in range(len(COLUMNS)) if any(line.cells[place] for line in table)]
+
+
+def folds(verdicts: Sequence[Verdict]) -> list[tuple[Outcome, str]]:
+    """Return one line for each folded outcome that occurs, with the number that says how much it is worth."""
+    lines = []
+    for outcome in FOLDED:
+        members = [verdict for verdict in verdicts if verdict.outcome is outcome and not verdict.fails]
+        if members:
+            meaning = _meaning(outcome, members)
+            lines.append((outcome, f"{len(members)} {outcome}: {meaning}" if meaning else f"{len(members)} {outcome}"))
+    return lines
+
+
+def remarks(run: Run, *, everything: bool = False) -> list[str]:
+    """Return the notes of the run and all its parts, each once; of one code at most a few unless `everything`."""
+    general: list[Note] = [*run.notes, *run.header.notes, *(run.baseline.notes if run.baseline else ())]
+    touched: dict[Note, set[Key]] = {note: set() for note in general}
+    parts: list[Measurement | Verdict] = [*run.measurements, *run.verdicts]
+    for part in parts:
+        for note in part.notes:
+            touched.setdefault(note, set()).add(part.key)
+    lines: list[str] = []
+    shown: Counter[str] = Counter()
+    for note, keys in touched.items():
+        shown[note.code] += 1
+        if everything or shown[note.code] <= _NOTES_PER_CODE:
+            lines.append(_remark(note, keys))
+    hidden = sum(max(count - _NOTES_PER_CODE, 0) for count in shown.values())
+    if hidden and not everything:
+        lines.append(f"{plural(hidden, 'more note')} of these kinds; -v shows all")
+    return lines
+
+
+def change_text(fraction: float) -> str:
+    """Return a relative change as text, empty where it is not defined."""
+    return "" if math.isnan(fraction) else render_change(fraction)
+
+
+def one_line(text: str) -> str:
+    """Return `text` without line breaks and control characters, which would break a table or a log."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
+
+
+def _against(run: Run) -> str:
+    baseline = run.baseline
+    if baseline is None:
+        return ""
+    commit = baseline.commit or (baseline.runs[0].header.commit if baseline.runs else None)
+    if commit is None:
+        return f" · no baseline: {baseline.reason}" if baseline.reason else " · no baseline"
+    facts = [baseline.reason, _away(baseline.distance), _kinship(baseline, run.header.machine.key)]
+    if baseline.weak:
+        facts.append("weak")
+    return f" · against {commit.short} ({', '.join(fact for fact in facts if fact)})"
+
+
+def _away(distance: int | None) -> str:
+    if distance is None:
+        return "distance not known"
+    return f"{plural(distance, 'commit')} back" if distance else "the same commit"
+
+
+def _kinship(baseline: Baseline, machine: str) -> str:
+    classes = {stored.header.machine.key for stored in baseline.runs}
+    if baseline.foreign or classes - {machine}:
+        return "not the same machine class"
+    return "same machine class" if classes else ""
+
+
+def _magnitude(verdict: Verdict) -> float:
+    if verdict.effect is not None and not math.isnan(verdict.effect.change):
+        return abs(verdict.effect.change)
+    if verdict.value is not None and verdict.limit:
+        ratio = verdict.value.value / verdict.limit
+        return abs(math.log(ratio)) if ratio > 0 else math.inf
+    return 0.0
+
+
+def _amount(value: float | None, unit: Unit) -> str:
+    return "" if value is None or math.isnan(value) else render(value, unit)
+
+
+def _unjudged(run: Run) -> list[Row]:
+    judged = {(verdict.key, verdict.metric) for verdict in run.verdicts}
+    return [
+        Row(
+            cells=(
+                one_line(str(measurement.key)), series.metric.name, "measured", "",
+                _amount(series.reduced(), series.metric.unit), "", "", "",
+            ),
+            outcome=None,
+        )
+        for measurement in sorted(run.measurements, key=lambda each: each.key)
+        for series in measurement.series
+        if series.values and (measurement.key, series.metric.name) not in judged
+    ]  # fmt: skip
+
+
+def _meaning(outcome: Outcome, members: Sequence[Verdict]) -> str:
+    match outcome:
+        case Outcome.INCONCLUSIVE:
+            seen = _detectable(members)
+            return f"the smallest increase that could be told from noise is {seen}" if seen else ""
+        case Outcome.UNCHANGED:
+            seen = _detectable(members)
+            return f"the smallest increase that would have been seen is {seen}" if seen else ""
+        case Outcome.PASSED:
+            used = max((share for each in members if (share := _use(each)) is not None), default=None)
+            return "" if used is None else f"the tightest is at {used:.0%} of its limit".replace("%", " %")
+        case _:
+            return "nothing to compare with yet; --perfguard-save keeps this run as a baseline"
+
+
+def _detectable(members: Sequence[Verdict]) -> str:
+    """Return the smallest detectable increases of `members` as a range, empty where none is known."""
+    known = [each.effect.detectable for each in members if each.effect is not None and each.effect.detectable]
+    known = [value for value in known if math.isfinite(value)]
+    if not known:
+        return ""
+    low, high = change_text(min(known)), change_text(max(known))
+    return low if low == high else f"{low} to {high}, depending on the test"
+
+
+def _use(verdict: Verdict) -> float | None:
+    """Return how much of its budget a passed verdict used up, whichever direction is better."""
+    if verdict.value is None or not verdict.limit or verdict.value.value <= 0:
+        return None
+    ratio = verdict.value.value / verdict.limit
+    return min(ratio, 1 / ratio)
+
+
+def _remark(note: Note, keys: set[Key]) -> str:
+    where = ""
+    if len(keys) == 1:
+        where = f" ({next(iter(keys))})"
+    elif keys:
+        where = f" ({len(keys)} measurements)"
+    return one_line(f"{note.message}{where}" + (f"; {note.remedy}" if note.remedy else ""))
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a number with its noun in singular or plural."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

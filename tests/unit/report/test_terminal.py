@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from pytest_perfguard.model import Baseline, Interval, Note, Outcome, Run, StoredRun
+from pytest_perfguard.report.terminal import Line, shorten, summary_lines
+
+from .builders import COMMIT, OTHER_MACHINE, baseline, budgeted, compared, full_run, header, measured
+
+
+def text(run, **more):
+    return "\n".join(line.text for line in summary_lines(run, **more))
+
+
+def run_of(*verdicts, **more):
+    return Run(header=header(), verdicts=verdicts, **more)
+
+
+def test_verdict_line_comes_first_and_names_the_baseline():
+    run = run_of(
+        compared("t.py::a", Outcome.UNCHANGED, 0.0),
+        compared("t.py::b", Outcome.REGRESSED, 0.3),
+        compared("t.py::c", Outcome.UNCHANGED, 0.0),
+        baseline=baseline(),
+    )
+    assert summary_lines(run, width=120)[:2] == [
+        Line(
+            "perfguard: 1 regressed, 2 unchanged · against 1a2b3c4d5e6f "
+            "(merge base with main, 2 commits back, same machine class)",
+            "red",
+        ),
+        Line(f"baseline: 1 run from machine class {header().machine.key}"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        (None, []),
+        (Baseline(reason="nothing stored"), ["· no baseline: nothing stored"]),
+        (baseline(distance=1), ["1 commit back"]),
+        (baseline(distance=0), ["the same commit"]),
+        (baseline(distance=None), ["distance not known"]),
+        (baseline(weak=True), [", weak)", "by default it never fails a run"]),
+        (
+            baseline(foreign=("other Python 3.11",)),
+            ["not the same machine class", "(other Python 3.11)", "never fail a run"],
+        ),
+        (
+            baseline(runs=(StoredRun(header=header("x", commit=COMMIT, machine=OTHER_MACHINE), records=()),)),
+            ["not the same machine class", f"machine class {OTHER_MACHINE.key}"],
+        ),
+    ],
+)
+def test_baseline_is_described(chosen, expected):
+    shown = text(run_of(compared("t.py::a", Outcome.UNCHANGED, 0.0), baseline=chosen), width=300)
+    assert all(part in shown for part in expected)
+    assert ("against" in shown) == (chosen is not None and chosen.commit is not None)
+
+
+def test_table_holds_what_changed_or_failed_worst_first():
+    run = run_of(
+        compared("t.py::faster", Outcome.IMPROVED, -0.4),
+        compared("t.py::slow", Outcome.REGRESSED, 0.2),
+        compared("t.py::same", Outcome.UNCHANGED, 0.0),
+        budgeted("t.py::asks", 9, 3),
+        compared("t.py::slower", Outcome.REGRESSED, 0.45),
+        compared("t.py::unclear", Outcome.INCONCLUSIVE, 0.1),
+        budgeted("t.py::fine", 2, 3),
+    )
+    rows = [line for line in summary_lines(run) if line.text.startswith("t.py::")]
+    assert [(line.text.split()[0], line.style) for line in rows] == [
+        ("t.py::slower", "red"), ("t.py::slow", "red"), ("t.py::asks", "red"), ("t.py::faster", "green"),
+    ]  # fmt: skip
+    assert rows[0].text.split("  ")[0] == "t.py::slower"
+    for cell in ("time", "regressed", "10 ms", "14.5 ms", "+45 %", "+35 % … +55 %"):
+        assert cell in rows[0].text
+    every = [line.text.split()[0] for line in summary_lines(run, verbose=True) if line.text.startswith("t.py::")]
+    assert every == [
+        "t.py::slower", "t.py::slow", "t.py::asks", "t.py::unclear", "t.py::faster", "t.py::same", "t.py::fine",
+    ]  # fmt: skip
+
+
+def test_only_columns_with_content_are_shown():
+    lines = summary_lines(run_of(budgeted("t.py::asks", 9, 3)))
+    assert lines[2].text.split() == ["test", "metric", "outcome", "now", "budget"]
+
+
+def test_the_rest_is_folded_with_its_useful_number():
+    run = run_of(
+        compared("t.py::a", Outcome.INCONCLUSIVE, 0.1, detectable=0.25),
+        compared("t.py::b", Outcome.INCONCLUSIVE, 0.1, detectable=0.4),
+        compared("t.py::c", Outcome.UNCHANGED, 0.0, detectable=0.03),
+        compared("t.py::d", Outcome.UNCHANGED, 0.0, detectable=None),
+        compared("t.py::e", Outcome.NO_BASELINE, 0.0),
+        budgeted("t.py::f", 1, 4),
+        budgeted("t.py::g", 3, 4),
+        budgeted("t.py::h", 0, 0),
+    )
+    shown = [line.text for line in summary_lines(run)][1:]
+    assert shown == [
+        "2 inconclusive: the smallest increase that could be told from noise is +25 % to +40 %, depending on",
+        "  the test",
+        "1 no baseline: nothing to compare with yet; --perfguard-save keeps this run as a baseline",
+        "2 unchanged: the smallest increase that would have been seen is +3 %",
+        "3 passed: the tightest is at 75 % of its limit",
+    ]
+    assert not any("inconclusive:" in line.text for line in summary_lines(run, verbose=True))
+
+
+def test_what_does_not_fail_says_so():
+    run = run_of(compared("t.py::a", Outcome.REGRESSED, 0.3, fails=False))
+    first, *rest = summary_lines(run)
+    assert first.style == "yellow"
+    assert any("regressed (not failing)" in line.text and line.style == "yellow" for line in rest)
+
+
+def test_folded_outcome_that_fails_the_run_is_in_the_table():
+    run = run_of(compared("t.py::a", Outcome.INCONCLUSIVE, 0.3, fails=True))
+    assert [line.style for line in summary_lines(run) if line.text.startswith("t.py::a")] == ["red"]
+    assert "1 inconclusive:" not in text(run)
+
+
+def test_without_verdicts_what_was_measured_is_told():
+    run = Run(header=header(), measurements=(measured("t.py::a"),))
+    assert text(run) == "perfguard: 1 measured, nothing to judge by"
+    assert "1.28 s" in text(run, verbose=True)
+    assert "queries" in text(run, verbose=True)
+    assert text(Run(header=header())) == "perfguard: nothing measured"
+
+
+def test_notes_are_told_once_each_with_remedy():
+    shared = Note(code="noisy", message="The machine is noisy", remedy="wait")
+    many = [Note(code="drift", message=f"Drift {index}") for index in range(5)]
+    run = Run(
+        header=header(notes=(shared,)),
+        verdicts=tuple(compared(f"t.py::{index}", Outcome.UNCHANGED, 0, notes=(many[index],)) for index in range(5)),
+        measurements=(measured("t.py::a", notes=(shared,)), measured("t.py::b", notes=(shared,))),
+        notes=(shared,),
+    )
+    notes = [line.text for line in summary_lines(run) if line.text.startswith("note:")]
+    assert notes == [
+        "note: The machine is noisy (2 measurements); wait",
+        "note: Drift 0 (t.py::0)",
+        "note: Drift 1 (t.py::1)",
+        "note: Drift 2 (t.py::2)",
+        "note: 2 more notes of these kinds; -v shows all",
+    ]
+    assert "Drift 4" in text(run, verbose=True)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
+@pytest.mark.parametrize("verbose", [False, True])
+def test_width_is_respected_and_the_function_stays_readable(width, verbose):
+    name = "tests/a/long/path/with/many/folders/test_orders.py::TestOrders::test_list"
+    verdict = compared(name, Outcome.REGRESSED, 0.2, notes=(Note(code="n", message="word " * 40, remedy="x" * 90),))
+    run = replace(full_run(), verdicts=(verdict, replace(budgeted(name, 12, 3), metric="m" * 20)))
+    lines = summary_lines(run, width=width, verbose=verbose)
+    assert max(len(line.text) for line in lines) <= width
+    assert any("::test_list" in line.text for line in lines if "regressed" in line.text)
+    assert any("+20 %" in line.text for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "expected"),
+    [
+        ("tests/test_a.py::test_x", 23, "tests/test_a.py::test_x"),
+        ("tests/test_a.py::test_x", 14, "…_a.py::test_x"),
+        ("tests/test_a.py::test_x[1]", 14, "…py::test_x[1]"),
+        ("tests/test_a.py::test_x[a::b-long-long]", 14, "test_x[a::b-l…"),
+        ("tests/test_a.py::test_x [name]", 14, "…test_x [name]"),
+        ("tests/test_a.py::test_very_long", 10, "test_very…"),
+    ],
+)
+def test_names_are_cut_on_the_left(name, width, expected):
+    assert shorten(name, width) == expected
+
+
+@pytest.mark.parametrize("change", [math.inf, math.nan, -1.0])
+def test_numbers_that_are_none_do_not_break_the_report(change):
+    verdict = compared("t.py::a", Outcome.REGRESSED, change, detectable=math.inf)
+    value = Interval(value=math.nan, low=math.nan, high=math.inf, confidence=0.99)
+    run = run_of(replace(verdict, value=value), compared("t.py::b", Outcome.INCONCLUSIVE, change, detectable=math.nan))
+    assert "nan" not in text(run)
+    assert "t.py::a" in text(run, verbose=True)
+
+
+def test_control_characters_of_a_name_do_not_reach_the_terminal():
+    shown = text(run_of(compared("t.py::a[\x1b[31m\n]", Outcome.REGRESSED, 0.2)))
+    assert "\x1b" not in shown
+    assert "t.py::a[ [31m ]" in shown
+
+
+def test_rendering_waits_with_its_imports():
+    code = (
+        "import sys; import pytest_perfguard.report.terminal, pytest_perfguard.report.json, "
+        "pytest_perfguard.report.markdown; "
+        "print({'tabulate', 'numpy', 'scipy', 'jsonschema', 'wcwidth', 'pytest'} & set(sys.modules))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
