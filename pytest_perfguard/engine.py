@@ -117,7 +117,7 @@ class Engine:
             chosen = select(self.store, lineage, self.machine, lineage.head(), self.settings.compare)
         except PerfguardError as error:
             return Baseline(notes=(*notes, Note(code="no-baseline", message=str(error))))
-        return replace(chosen, notes=(*notes, *chosen.notes))
+        return replace(chosen, notes=(*notes, *chosen.notes, *self.store.notes))
 
     @cached_property
     def noise(self) -> Noise:

@@ -15,6 +15,7 @@ from pytest_perfguard.model.note import Note
 from pytest_perfguard.model.sample import Series
 from pytest_perfguard.model.verdict import Interval, Outcome, Verdict
 from pytest_perfguard.stats.location import median_interval, widen
+from pytest_perfguard.stats.spread import Spread
 
 
 def judge_budget(
@@ -37,20 +38,22 @@ def judge_budget(
     doubts = tuple(note for note in measurement.notes if note.undermines == metric.name)
     if doubts:
         return _invalid(measurement, metric, budget, str(doubts[0]), doubts)
-    value = _interval(measurement, series, noise, policy)
+    spread = noise.of(measurement.key, metric.name)[0]
+    value = _interval(series, spread, policy)
     low, high, limit = value.low, value.high, budget.limit
     if budget.factor is not None:
         reference = references.get(budget.reference)
         other = None if reference is None else reference.get(metric.name)
-        if reference is None or other is None:
+        if other is None:
             reason = (
                 f"its reference {budget.reference!r} was not measured before it in this process ({budget.origin}); "
                 "name a test or a named measurement that runs earlier, and run both on the same worker"
             )
             return _invalid(measurement, metric, budget, reason, ())
-        beside = _interval(reference, other, noise, policy)
+        # Both ran in one process, so what another run may differ is counted once; the reference's rounds add theirs.
+        beside = _interval(other, None, policy)
         limit = budget.factor * beside.value
-        if beside.low != beside.high:  # the reference's own uncertainty, as if it were the value's
+        if beside.low > 0:
             low, high = low * beside.value / beside.high, high * beside.value / beside.low
             value = Interval(value=value.value, low=low, high=high, confidence=value.confidence)
     assert limit is not None, "a budget has a limit or a factor"
@@ -75,13 +78,14 @@ def judge_budget(
     return policy.settle(verdict, lenient=lenient)
 
 
-def _interval(measurement: Measurement, series: Series, noise: Noise, policy: Policy) -> Interval:
+def _interval(series: Series, spread: Spread | None, policy: Policy) -> Interval:
+    """Return a series' value: the median's interval, and with a `spread` what another run may differ besides."""
     if series.metric.nature is Nature.EXACT:
         value = series.reduced()
         return Interval(value=value, low=value, high=value, confidence=1.0)
     center, low, high = median_interval(series.per_call(), confidence=policy.budget_confidence)
-    spread = noise.of(measurement.key, series.metric.name)[0]
-    low, high = widen(low, high, spread, confidence=policy.budget_confidence)
+    if spread is not None:
+        low, high = widen(low, high, spread, confidence=policy.budget_confidence)
     return Interval(value=center, low=low, high=high, confidence=policy.budget_confidence)
 
 

@@ -22,11 +22,14 @@ def timed(
     key: Key, metric: Metric, outcome: Outcome, now: float, before: float, effect: Effect, against: str
 ) -> str:  # fmt: skip
     """Return the sentence on a timed metric against a baseline."""
-    seen = "" if effect.detectable is None else f"; it could have seen {render_change(effect.detectable)}"
+    runs = f"{effect.head_runs} {_plural(effect.head_runs)} against {effect.base_runs}"
+    seen = ""
+    if effect.detectable is not None:
+        seen = f"; the smallest slowdown that this would have shown is {render_change(effect.detectable)}"
     return (
-        f"{metric.name} of {key} {_TIMED[outcome]}: {render(now, metric.unit)}, {render_change(effect.change)} "
-        f"[{render_change(effect.low)}, {render_change(effect.high)}] against {render(before, metric.unit)} "
-        f"at {against}, {effect.head_runs} against {effect.base_runs} {'run' if effect.base_runs == 1 else 'runs'}{seen}"
+        f"{metric.name} of {key} {_TIMED[outcome]}: {render(now, metric.unit)}, was {render(before, metric.unit)} at "
+        f"{against}: {render_change(effect.change)}, between {render_change(effect.low)} and "
+        f"{render_change(effect.high)} with {effect.confidence * 100:.4g} % confidence ({runs}{seen})"
     )
 
 
@@ -65,7 +68,7 @@ def budget(
         Outcome.PASSED: "is within its budget",
         Outcome.INCONCLUSIVE: "is too close to its budget to tell",
     }[outcome]
-    counted = f"; {rounds} {'round' if rounds == 1 else 'rounds'}" if interval else ""
+    counted = f"; {rounds} {_plural(rounds, 'round')}" if interval else ""
     place = f"; budget from {source.origin}" if source.origin else ""
     return f"{metric.name} of {key} {judged}: {shown}{interval}, budget {allowed}{counted}{place}"
 
@@ -73,3 +76,7 @@ def budget(
 def invalid(key: Key, metric: Metric, reason: str) -> str:
     """Return the sentence on a measurement that cannot be trusted."""
     return f"{metric.name} of {key} cannot be judged: {reason}"
+
+
+def _plural(count: int, noun: str = "run") -> str:
+    return noun if count == 1 else f"{noun}s"

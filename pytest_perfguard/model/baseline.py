@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_perfguard.model.commit import Commit, Machine
@@ -91,7 +92,7 @@ class StoredRun:
     """A header with the records of its tests."""
 
     header: Header
-    records: tuple[Record, ...]
+    records: Sequence[Record]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

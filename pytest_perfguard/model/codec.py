@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any, TypeVar
@@ -20,7 +21,7 @@ def to_plain(value: object) -> Any:
         return value.value
     if isinstance(value, dict):
         return {key: to_plain(item) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         return [to_plain(item) for item in value]
     return value
 
@@ -59,6 +60,8 @@ def _decode(kind: Any, plain: Any) -> Any:  # noqa: PLR0911 - one return per sha
         if plain is None:
             return None
         return _decode(next(argument for argument in arguments if argument is not type(None)), plain)
+    if origin is Sequence:
+        return tuple(_decode(arguments[0], item) for item in plain)
     if origin is tuple:
         if not isinstance(plain, (list, tuple)):
             raise TypeError(f"expected a list, found {plain!r:.80}")

@@ -56,6 +56,9 @@ class Probe(Protocol):
 class Store(Protocol):
     """Keeps runs; it is told commits by their SHA and knows nothing of git. Errors are `StoreError`."""
 
+    notes: list[Note]
+    """What was left out as damaged, since the store was opened."""
+
     def headers(self, machine: str | None = None) -> Sequence[Header]:
         """Return the headers of all runs, or of those of one machine class, newest first."""
         ...
@@ -107,6 +110,10 @@ class Lineage(Protocol):
 
     def trunk(self) -> str:
         """Return the name of the default branch, empty where it is not known."""
+        ...
+
+    def close(self) -> None:
+        """Let go of processes and files that reading the history needed."""
         ...
 
 

@@ -2,8 +2,8 @@
 
 One test has few runs, so its own variance is a poor guess; all tests of a machine class together tell what is usual
 there. The variances are shrunk towards that (Smyth 2004, "Linear models and empirical Bayes methods", Stat. Appl.
-Genet. Mol. Biol. 3:3): a test's variance and the prior are averaged by their degrees of freedom, and the t statistic made
-with it has the degrees of freedom of both.
+Genet. Mol. Biol. 3:3): a test's variance and the prior are averaged by their degrees of freedom, and the t statistic
+made with it has the degrees of freedom of both.
 """
 
 from __future__ import annotations
