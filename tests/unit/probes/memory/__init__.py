@@ -1,0 +1,1 @@
+"""Memory probes on code whose truth is known."""
