@@ -1,0 +1,1 @@
+"""Instruments around a call, one a file: each sees one thing and leaves nothing behind."""

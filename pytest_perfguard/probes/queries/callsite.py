@@ -1,0 +1,96 @@
+"""Where in the user's own code something was asked for: a walk over raw frames, a few microseconds."""
+
+from __future__ import annotations
+
+import os
+import re
+import site
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import NamedTuple
+
+_PACKAGE = str(Path(__file__).resolve().parents[2])
+_FOREIGN_FOLDERS = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_COMPREHENSIONS = re.compile(r"(?:(?:\.<locals>)?\.?<(?:list|dict|set)comp>)+$")
+"""They have frames of their own up to Python 3.11 only."""
+
+
+class Site(NamedTuple):
+    """A place in the code, not yet made readable: that can wait until after the measured call."""
+
+    code: CodeType
+    line: int
+
+
+def locate(frame: FrameType | None) -> Site | None:
+    """Return the first place in the user's own code from `frame` outwards, None where there is none.
+
+    Code of the standard library, of installed packages, of this package and without a file is not the user's. In a
+    greenlet (SQLAlchemy's async engines) the walk goes on in the greenlet that waits for it.
+    """
+    found = _first_own(frame)
+    if found is None and "greenlet" in sys.modules:
+        found = next(filter(None, map(_first_own, _waiting_frames())), None)
+    return found
+
+
+def describe(place: Site | None, root: Path) -> tuple[str, int]:
+    """Return `path:function` and the line; the path is relative to `root`, or else to where it is imported from."""
+    if place is None:
+        return "", 0
+    name = _COMPREHENSIONS.sub("", place.code.co_qualname) or "<module>"
+    return f"{_relative(place.code.co_filename, root)}:{name}", place.line
+
+
+_OWN: dict[str, bool] = {}
+"""Verdicts on file names: a process has few of them, and a dictionary is all that a frame may cost."""
+
+
+def _first_own(frame: FrameType | None) -> Site | None:
+    while frame is not None:
+        code = frame.f_code
+        own = _OWN.get(code.co_filename)
+        if own is None:
+            own = _OWN[code.co_filename] = _is_own(code.co_filename)
+        if own:
+            return Site(code, frame.f_lineno)
+        frame = frame.f_back
+    return None
+
+
+def _waiting_frames() -> Iterator[FrameType | None]:
+    waiting = sys.modules["greenlet"].getcurrent().parent
+    while waiting is not None:
+        yield waiting.gr_frame
+        waiting = waiting.parent
+
+
+def _foreign_roots() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    roots = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    roots.update(site.getsitepackages())
+    roots.update({site.getusersitepackages(), _PACKAGE})
+    roots.update([os.path.realpath(root) for root in roots])
+    return tuple(os.path.join(root, "") for root in roots if root)  # noqa: PTH118 - a trailing separator
+
+
+_FOREIGN_ROOTS = _foreign_roots()
+
+
+def _is_own(filename: str) -> bool:
+    return not (
+        filename.startswith("<")  # <frozen …>, <string>, <stdin>
+        or filename.startswith(_FOREIGN_ROOTS)
+        or any(folder in filename for folder in _FOREIGN_FOLDERS)
+    )
+
+
+def _relative(filename: str, root: Path) -> str:
+    path = Path(filename)
+    for base in (str(root), *sorted(filter(None, sys.path), key=len, reverse=True)):
+        if path.is_relative_to(base):
+            return path.relative_to(base).as_posix()
+    return path.as_posix() if not path.is_absolute() else path.name

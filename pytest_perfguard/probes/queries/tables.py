@@ -1,0 +1,117 @@
+"""Which tables a statement names, from its normalised tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_BEFORE_NAME = frozenset({"FROM", "JOIN", "INTO", "UPDATE", "TABLE"})
+_SKIPPED = frozenset({"ONLY", "LATERAL", "IF", "NOT", "EXISTS", "IGNORE", "OR", "REPLACE"})
+_CLAUSE = frozenset(
+    {
+        "WHERE",
+        "GROUP",
+        "ORDER",
+        "HAVING",
+        "LIMIT",
+        "OFFSET",
+        "UNION",
+        "EXCEPT",
+        "INTERSECT",
+        "SET",
+        "VALUES",
+        "RETURNING",
+        "ON",
+        "USING",
+        "SELECT",
+        "WINDOW",
+        "FOR",
+    }
+)
+_SKIPPED_OR_FROM = _SKIPPED | {"FROM", "JOIN", ","}
+_VERBS = frozenset({"SELECT", "DELETE", "UPDATE", "INSERT", "MERGE", "REPLACE"})
+_NOT_A_VERB = frozenset({"FOR", "DO", "KEY", "ON", "THEN"})
+"""What stands before the UPDATE of FOR UPDATE, DO UPDATE, ON DUPLICATE KEY UPDATE …"""
+
+
+_TELLING = _BEFORE_NAME | _CLAUSE | {"(", ")", ","}
+
+
+def find_tables(tokens: Sequence[str]) -> tuple[str, ...]:
+    """Return the names after FROM, JOIN, INTO, UPDATE and TABLE, each once, without those that WITH defines."""
+    local = _names_of_with(tokens)
+    found: dict[str, None] = {}
+    statements = [True]  # for each open parenthesis: whether a statement, and no function's arguments, stands in it
+    listing = [False]  # … and whether it is in a FROM list, where a comma leads to another table
+    for index, part in enumerate(tokens):
+        if part not in _TELLING:
+            continue
+        if part == "(":
+            inner = tokens[index + 1] if index + 1 < len(tokens) else ""
+            before = tokens[index - 1] if index else ""
+            statements.append(inner in _VERBS or inner in {"WITH", "("} or (listing[-1] and before in _SKIPPED_OR_FROM))
+            listing.append(listing[-1] and statements[-1] and inner not in _VERBS)
+        elif part == ")":
+            if len(statements) > 1:
+                statements.pop()
+                listing.pop()
+        elif part == "," and listing[-1]:
+            _take(tokens, index + 1, found, local, call=False)
+        elif part in _CLAUSE and part not in {"ON", "USING"}:
+            listing[-1] = False
+        if part not in _BEFORE_NAME or not statements[-1]:
+            continue
+        before = tokens[index - 1] if index else ""
+        if (part == "FROM" and before == "DISTINCT") or (part == "UPDATE" and before in _NOT_A_VERB):
+            continue
+        listing[-1] = part in {"FROM", "JOIN"}
+        _take(tokens, index + 1, found, local, call=part in {"INTO", "TABLE"})
+    return tuple(found)
+
+
+def _take(tokens: Sequence[str], index: int, found: dict[str, None], local: frozenset[str], *, call: bool) -> None:
+    while index < len(tokens) and tokens[index] in _SKIPPED:
+        index += 1
+    if index < len(tokens) and tokens[index] == "(":
+        index += 1  # FROM (a JOIN b …)
+    name: list[str] = []
+    while index < len(tokens) and _is_name(tokens[index]):
+        name.append(_unquote(tokens[index]))
+        if index + 1 >= len(tokens) or tokens[index + 1] != ".":
+            break
+        index += 2
+    following = tokens[index + 1] if index + 1 < len(tokens) else ""
+    if name and (call or following != "(") and not (len(name) == 1 and name[0].lower() in local):
+        found[".".join(name)] = None
+
+
+def _is_name(part: str) -> bool:
+    return (part[0] in '"`' and len(part) > 2) or (
+        (part[0].isalpha() or part[0] in "_#") and part not in _CLAUSE and part not in _VERBS
+    )
+
+
+def _unquote(part: str) -> str:
+    return part[1:-1] if part[0] in '"`' else part
+
+
+def _names_of_with(tokens: Sequence[str]) -> frozenset[str]:
+    if "WITH" not in tokens:
+        return frozenset()
+    names: set[str] = set()
+    depth = 0
+    for index, part in enumerate(tokens):
+        depth += (part == "(") - (part == ")")
+        if part != "AS" or index == 0:
+            continue
+        opening = index + 1
+        while opening < len(tokens) and tokens[opening] in {"NOT", "MATERIALIZED"}:
+            opening += 1
+        if tokens[opening : opening + 1] != ["("]:
+            continue
+        start = index - 1
+        while start > 0 and tokens[start] == ")":  # name(column, …) AS (
+            while start > 0 and tokens[start] != "(":
+                start -= 1
+            start -= 1
+        names.add(_unquote(tokens[start]).lower())
+    return frozenset(names)
