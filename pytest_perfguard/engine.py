@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -32,6 +33,7 @@ from pytest_perfguard.model.run import Run
 from pytest_perfguard.model.verdict import Verdict
 from pytest_perfguard.registry import Registry
 
+_COUNTED = frozenset({"queries", "reads", "writes"})
 _TIMED = frozenset(name for name, metric in BUILTIN.items() if metric.nature is Nature.TIMED)
 
 
@@ -75,10 +77,19 @@ class Engine:
         self.policy = _policy(settings, 1)
         self.runner = Runner(registry.clock(), progress=progress)
         self._references: dict[str, Measurement] = {}
+        self._open = ExitStack()
 
-    def expect(self, tests: int) -> None:
-        """Tell how many guarded tests the run has: they share its chance of a false alarm."""
-        self.policy = _policy(self.settings, tests)
+    def begin(self, tasks: Sequence[Task]) -> None:
+        """Tell the guarded tests of the run: they share its chance of a false alarm. Then `close` must follow."""
+        self.policy = _policy(self.settings, len(tasks))
+        if any(task.metrics & _COUNTED for task in tasks):
+            from pytest_perfguard.probes.queries import watch_connections
+
+            self._open.callback(watch_connections())
+
+    def close(self) -> None:
+        """Leave nothing behind: what is watched, and what reading the history opened."""
+        self._open.close()
 
     @property
     def contended(self) -> bool:
@@ -103,7 +114,9 @@ class Engine:
     def _history(self) -> tuple[Lineage, tuple[Note, ...]]:
         from pytest_perfguard.baseline.lineage import open_lineage
 
-        return open_lineage(self.root, exclude=self.root / self.settings.store)
+        lineage, notes = open_lineage(self.root, exclude=self.root / self.settings.store)
+        self._open.callback(lineage.close)
+        return lineage, notes
 
     @cached_property
     def baseline(self) -> Baseline | None:

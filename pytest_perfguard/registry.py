@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from importlib import import_module
+from pathlib import Path
 from typing import Any, cast
 
 from pytest_perfguard.errors import ConfigError
 from pytest_perfguard.model.metric import BUILTIN, Metric
 from pytest_perfguard.model.protocols import Probe, Reporter
 
-CLOCK = "pytest_perfguard.probes.clock:ClockProbe"
+_CLOCK = "pytest_perfguard.probes.clock:ClockProbe"
+
+_QUERY_PROBE = "pytest_perfguard.probes.queries:QueryProbe"
 
 _PROBES = {
     "memory": "pytest_perfguard.probes.peak:PeakProbe",
     "retained": "pytest_perfguard.probes.blocks:RetainedProbe",
     "result_size": "pytest_perfguard.probes.size:SizeProbe",
-    "queries": "pytest_perfguard.probes.queries:QueryProbe",
-    "reads": "pytest_perfguard.probes.queries:QueryProbe",
-    "writes": "pytest_perfguard.probes.queries:QueryProbe",
+    "queries": _QUERY_PROBE,
+    "reads": _QUERY_PROBE,
+    "writes": _QUERY_PROBE,
 }
 
 _REPORTERS = {
@@ -34,7 +37,9 @@ Factory = str | Callable[[], Any]
 class Registry:
     """The instruments and reports of one run; `add_…` is for plugins, through the hook `pytest_perfguard_register`."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path | None = None) -> None:
+        """`root` is the folder that the user's own code is in, and that its paths are shown relative to."""
+        self._root = root
         self.metrics: dict[str, Metric] = dict(BUILTIN)
         self._probes: dict[str, Factory] = dict(_PROBES)
         self._reporters: dict[str, Factory] = dict(_REPORTERS)
@@ -58,11 +63,11 @@ class Registry:
     def probes(self, metrics: Iterable[str]) -> tuple[Probe, ...]:
         """Return the instruments that `metrics` need beside the clock, one of each kind, in a stable order."""
         factories = dict.fromkeys(self._probes[name] for name in sorted(metrics) if name in self._probes)
-        return tuple(cast("Probe", _make(factory)) for factory in factories)
+        return tuple(self._query_probe() if each == _QUERY_PROBE else _make(each) for each in factories)
 
     def clock(self) -> Probe:
         """Return the instrument for time."""
-        return cast("Probe", _make(CLOCK))
+        return cast("Probe", _make(_CLOCK))
 
     def reporter(self, name: str, origin: str) -> Reporter:
         """Return the reporter called `name`; an unknown one is a `ConfigError` that names `origin`."""
@@ -70,6 +75,11 @@ class Registry:
             known = ", ".join(sorted(self._reporters))
             raise ConfigError(f"unknown report format {name!r} ({origin}); known: {known}")
         return cast("Reporter", _make(self._reporters[name]))
+
+    def _query_probe(self) -> Probe:
+        from pytest_perfguard.probes.queries import QueryProbe
+
+        return QueryProbe(root=self._root)
 
 
 def _make(factory: Factory) -> Any:

@@ -32,12 +32,12 @@ def judge_budget(
     A timed value is judged by the confidence interval of its median: the order statistics of its rounds, made wider by
     what another run of the same code may differ. `references` holds the measurements that relative budgets can name.
     """
-    series = measurement.get(metric.name)
-    if series is None:
-        return _invalid(measurement, metric, budget, "nothing measured it", ())
     doubts = tuple(note for note in measurement.notes if note.undermines == metric.name)
     if doubts:
         return _invalid(measurement, metric, budget, str(doubts[0]), doubts)
+    series = measurement.get(metric.name)
+    if series is None:
+        return _invalid(measurement, metric, budget, "nothing measured it", ())
     spread = noise.of(measurement.key, metric.name)[0]
     value = _interval(series, spread, policy)
     low, high, limit = value.low, value.high, budget.limit

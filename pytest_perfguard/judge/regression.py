@@ -13,6 +13,7 @@ from pytest_perfguard.judge.statements import diff
 from pytest_perfguard.model.baseline import Record
 from pytest_perfguard.model.metric import Better, Metric, Nature
 from pytest_perfguard.model.note import Note
+from pytest_perfguard.model.queries import QueryLog
 from pytest_perfguard.model.verdict import Effect, Interval, Outcome, Verdict
 from pytest_perfguard.stats.comparison import Shift, compare, runs_needed
 
@@ -150,9 +151,13 @@ def _exact(metric: Metric, head: Sequence[Record], base: Sequence[Record], again
     else:
         outcome, before = Outcome.UNCHANGED, worst
     head_log, base_log = head[0].queries, base[0].queries
+    reason = ""
     if head_log is not None and base_log is not None and metric.name in ("queries", "reads", "writes"):
-        if (head_log.dialect, head_log.driver) != (base_log.dialect, base_log.driver):
-            outcome = Outcome.INVALID
+        if head_log.statements and (head_log.dialect, head_log.driver) != (base_log.dialect, base_log.driver):
+            reason = f"the baseline was made with {_backend(base_log)}, this run with {_backend(head_log)}"
+        elif base_log.statements and not head_log.statements:
+            reason = "no statement was seen where the baseline had some; if that is meant, store a new baseline"
+        outcome = Outcome.INVALID if reason else outcome
         if outcome is not Outcome.UNCHANGED:
             details = tuple(diff(base_log, head_log))
     change = (now - before) / before if before else math.copysign(math.inf, now - before) if now != before else 0.0
@@ -167,9 +172,15 @@ def _exact(metric: Metric, head: Sequence[Record], base: Sequence[Record], again
         value=_point([now]),
         baseline=before,
         effect=effect,
-        sentence=sentence.exact(key, metric, outcome, now, before, against.words),
+        sentence=sentence.invalid(key, metric, reason)
+        if reason
+        else sentence.exact(key, metric, outcome, now, before, against.words),
         details=details,
     )
+
+
+def _backend(log: QueryLog) -> str:
+    return f"{log.dialect} through {log.driver}"
 
 
 def _advice(needed: int | None, base: int, head: int) -> Note:

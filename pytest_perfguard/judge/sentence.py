@@ -40,8 +40,6 @@ def exact(key: Key, metric: Metric, outcome: Outcome, now: float, before: float,
     match outcome:
         case Outcome.UNCHANGED:
             return f"{metric.name} of {key} did not change: {shown}, {values}"
-        case Outcome.INVALID:
-            return f"{metric.name} of {key} cannot be compared with {against}: another database dialect or driver"
         case _:
             verb = "rose" if now > before else "fell"
             change = f", {render_change((now - before) / before)}" if before and math.isfinite(now) else ""

@@ -41,33 +41,35 @@ def _hints(kind: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in fields(kind)}
 
 
-def _decode(kind: Any, plain: Any) -> Any:  # noqa: PLR0911 - one return per shape reads best
+def _decode(kind: Any, plain: Any) -> Any:
     origin = typing.get_origin(kind)
     if origin is None:
-        if isinstance(kind, type) and is_dataclass(kind):
-            if not isinstance(plain, dict):
-                raise TypeError(f"expected the fields of {kind.__name__}, found {plain!r:.80}")
-            return kind(**{name: _decode(hint, plain[name]) for name, hint in _hints(kind).items() if name in plain})
-        if isinstance(kind, type) and issubclass(kind, Enum):
-            return kind(plain)
-        if kind is float and isinstance(plain, int) and not isinstance(plain, bool):
-            return float(plain)
-        if isinstance(kind, type) and not isinstance(plain, kind):
-            raise TypeError(f"expected {kind.__name__}, found {plain!r:.80}")
-        return plain
+        return _decode_plain_type(kind, plain)
     arguments = typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         if plain is None:
             return None
         return _decode(next(argument for argument in arguments if argument is not type(None)), plain)
-    if origin is Sequence:
-        return tuple(_decode(arguments[0], item) for item in plain)
-    if origin is tuple:
-        if not isinstance(plain, (list, tuple)):
-            raise TypeError(f"expected a list, found {plain!r:.80}")
-        if len(arguments) == 2 and arguments[1] is Ellipsis:
-            return tuple(_decode(arguments[0], item) for item in plain)
-        return tuple(_decode(argument, item) for argument, item in zip(arguments, plain, strict=True))
     if origin is dict:
         return {key: _decode(arguments[1], item) for key, item in plain.items()}
+    if not isinstance(plain, (list, tuple)):
+        raise TypeError(f"expected a list, found {plain!r:.80}")
+    if origin is tuple and arguments[1:] != (Ellipsis,):
+        return tuple(_decode(argument, item) for argument, item in zip(arguments, plain, strict=True))
+    return tuple(_decode(arguments[0], item) for item in plain)
+
+
+def _decode_plain_type(kind: Any, plain: Any) -> Any:
+    if not isinstance(kind, type):
+        return plain
+    if is_dataclass(kind):
+        if not isinstance(plain, dict):
+            raise TypeError(f"expected the fields of {kind.__name__}, found {plain!r:.80}")
+        return kind(**{name: _decode(hint, plain[name]) for name, hint in _hints(kind).items() if name in plain})
+    if issubclass(kind, Enum):
+        return kind(plain)
+    if kind is float and isinstance(plain, int) and not isinstance(plain, bool):
+        return float(plain)
+    if not isinstance(plain, kind):
+        raise TypeError(f"expected {kind.__name__}, found {plain!r:.80}")
     return plain

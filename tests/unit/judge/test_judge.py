@@ -178,6 +178,13 @@ def test_queries_of_another_dialect_are_not_compared():
     verdict = compare_logs(log(("SELECT 1", 1)), log(("SELECT 1", 5), dialect="postgresql"))
     assert verdict.outcome is Outcome.INVALID
     assert not verdict.fails
+    assert "made with sqlite through sqlite3, this run with postgresql through sqlite3" in verdict.sentence
+
+
+def test_no_statement_where_there_were_some_is_no_improvement():
+    verdict = compare_logs(log(("SELECT 1", 2)), log())
+    assert verdict.outcome is Outcome.INVALID
+    assert "no statement was seen" in verdict.sentence
 
 
 def measurement(values, metric="time", iterations=1, notes=(), contended=False, name=""):
