@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from uuid import uuid4
 
 from pytest_perfguard.config.resolve import Settings
-from pytest_perfguard.errors import PerfguardError
+from pytest_perfguard.errors import MeasurementError, PerfguardError
 from pytest_perfguard.judge.budget import judge_budget
 from pytest_perfguard.judge.noise import Noise, learn
 from pytest_perfguard.judge.policy import Policy
 from pytest_perfguard.judge.regression import Against, compare_metric
-from pytest_perfguard.measure.environment import disturbances
 from pytest_perfguard.measure.plan import Plan, Progress
 from pytest_perfguard.measure.runner import Runner
-from pytest_perfguard.model.baseline import Baseline, Header, Record, StoredRun
+from pytest_perfguard.model.baseline import Baseline, Header, Record
 from pytest_perfguard.model.budget import Budget, Method
-from pytest_perfguard.model.commit import Machine
+from pytest_perfguard.model.commit import Commit, Machine
 from pytest_perfguard.model.measurement import Key, Measurement
-from pytest_perfguard.model.metric import BUILTIN, Metric, Nature
+from pytest_perfguard.model.metric import BUILTIN, Nature
 from pytest_perfguard.model.note import Note
 from pytest_perfguard.model.protocols import Lineage, Store
 from pytest_perfguard.model.run import Run
@@ -74,14 +68,14 @@ class Engine:
         self.root = root
         self.registry = registry
         self.workers = workers
-        self.policy = _policy(settings, 1)
+        self.policy = _policy(settings)
         self.runner = Runner(registry.clock(), progress=progress)
         self._references: dict[str, Measurement] = {}
         self._open = ExitStack()
 
     def begin(self, tasks: Sequence[Task]) -> None:
         """Tell the guarded tests of the run: they share its chance of a false alarm. Then `close` must follow."""
-        self.policy = _policy(self.settings, len(tasks))
+        self.policy = self.policy.of(len(tasks))
         if any(task.metrics & _COUNTED for task in tasks):
             from pytest_perfguard.probes.queries import watch_connections
 
@@ -139,7 +133,7 @@ class Engine:
         if baseline is None:
             return Noise()
         same = [run for run in (*baseline.runs, *baseline.history) if run.header.machine.key == self.machine.key]
-        return learn(same, _compared_timed(self.registry.metrics))
+        return learn(same, self.registry.metrics.values())
 
     @cached_property
     def _base_records(self) -> dict[Key, list[Record]]:
@@ -158,23 +152,28 @@ class Engine:
         )
 
     def complete(self, measurement: Measurement) -> Measurement:
-        """Return `measurement` with what this process knows to disturb it."""
-        notes = (*measurement.notes, *(note for note in disturbances() if note not in measurement.notes))
-        return replace(measurement, notes=notes, contended=self.contended)
+        """Return `measurement` with what this process knows of its circumstances."""
+        return replace(measurement, contended=self.contended)
 
     def judge(self, task: Task, measurements: Sequence[Measurement]) -> tuple[Verdict, ...]:
-        """Return the verdicts on the measurements of a test that ran to its end."""
-        verdicts: list[Verdict] = []
+        """Return the verdicts on the measurements of a test that ran to its end.
+
+        Raises `MeasurementError` for a budget that nothing of the test was measured for: that is never a pass.
+        """
         references = {**self._references, **{m.key.name: m for m in measurements if m.key.name}}
+        verdicts = [
+            judge_budget(
+                budget,
+                measurement,
+                self.registry.metrics[budget.metric],
+                references=references,
+                noise=self.noise,
+                policy=self.policy,
+            )
+            for budget in task.budgets
+            for measurement in _measured_for(budget, measurements)
+        ]
         for measurement in measurements:
-            for budget in task.budgets:
-                if budget.measurement in (None, measurement.key.name):
-                    metric = self.registry.metrics[budget.metric]
-                    verdicts.append(
-                        judge_budget(
-                            budget, measurement, metric, references=references, noise=self.noise, policy=self.policy
-                        )
-                    )
             verdicts.extend(self._compare(task, measurement, len(measurements)))
             self._remember(measurement)
         return tuple(verdicts)
@@ -219,7 +218,7 @@ class Engine:
             return []
         head = Record.of(measurement)
         base = self._base_records.get(measurement.key, [])
-        doubted = {note.undermines for note in measurement.notes}
+        doubted = {metric for note in measurement.notes for metric in note.undermines}
         return [
             compare_metric(
                 series.metric,
@@ -242,25 +241,15 @@ class Engine:
             self._references[name] = measurement
 
     def _header(self, measurements: Sequence[Measurement]) -> Header:
+        from pytest_perfguard.baseline.header import make_header
+
         lineage, notes = self._history
         try:
             commit = lineage.head()
         except PerfguardError as error:
-            from pytest_perfguard.model.commit import Commit
-
             commit, notes = Commit(), (*notes, Note(code="no-history", message=str(error)))
         metrics = {series.metric.name: series.metric for each in measurements for series in each.series}
-        return Header(
-            run_id=uuid4().hex[:12],
-            created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            commit=commit,
-            machine=self.machine,
-            versions=_versions(),
-            metrics=tuple(metrics[name] for name in sorted(metrics)),
-            hash_seed=os.environ.get("PYTHONHASHSEED", "random"),
-            workers=self.workers,
-            notes=notes,
-        )
+        return make_header(commit, self.machine, metrics.values(), workers=self.workers, notes=notes)
 
     def _shown(self, path: Path) -> str:
         try:
@@ -269,44 +258,9 @@ class Engine:
             return str(path)
 
 
-def judge_stored(
-    base: Sequence[StoredRun], head: Sequence[StoredRun], settings: Settings | None = None
-) -> tuple[Verdict, ...]:
-    """Return the verdicts on stored runs `head` against stored runs `base`, made as in a run of pytest."""
-    heads: dict[Key, list[Record]] = {}
-    bases: dict[Key, list[Record]] = {}
-    for records, runs in ((heads, head), (bases, base)):
-        for run in runs:
-            for record in run.records:
-                records.setdefault(record.key, []).append(record)
-    metrics = {metric.name: metric for run in (*base, *head) for metric in run.header.metrics} or dict(BUILTIN)
-    tests = len({key.test for key in heads})
-    policy = _policy(settings, tests) if settings is not None else Policy(tests=tests)
-    noise = learn((*head, *base), _compared_timed(metrics))
-    against = Against(words=base[0].header.commit.short if base else "")
-    per_test: dict[str, int] = {}
-    for key in heads:
-        per_test[key.test] = per_test.get(key.test, 0) + 1
-    return tuple(
-        compare_metric(
-            metrics[name],
-            [record for record in records if record.get(name) is not None],
-            bases.get(key, []),
-            against=against,
-            noise=noise,
-            policy=policy,
-            comparisons=per_test[key.test],
-        )
-        for key, records in sorted(heads.items())
-        for name in sorted({summary.metric for record in records for summary in record.summaries})
-        if name in metrics and metrics[name].compared
-    )
-
-
-def _policy(settings: Settings, tests: int) -> Policy:
+def _policy(settings: Settings) -> Policy:
     return Policy(
         confidence=settings.confidence,
-        tests=tests,
         margin=settings.min_effect,
         fail_on=frozenset(settings.fail_on),
         weak_fails=settings.gate_weak,
@@ -324,15 +278,22 @@ def _against(baseline: Baseline) -> Against:
     return Against(words=words, weak=baseline.weak, foreign=baseline.foreign)
 
 
-def _compared_timed(metrics: dict[str, Metric]) -> list[str]:
-    return [name for name, metric in metrics.items() if metric.nature is Nature.TIMED and metric.compared]
-
-
-def _versions() -> tuple[tuple[str, str], ...]:
-    found = [("python", ".".join(str(part) for part in sys.version_info[:3]))]
-    for name in ("pytest", "pytest-perfguard", "numpy", "sqlalchemy"):
-        try:
-            found.append((name, version(name)))
-        except PackageNotFoundError:
-            continue
-    return tuple(found)
+def _measured_for(budget: Budget, measurements: Sequence[Measurement]) -> list[Measurement]:
+    """Return the measurements that `budget` applies to: those that have its metric, or say why they have not."""
+    found = [
+        measurement
+        for measurement in measurements
+        if budget.measurement in (None, measurement.key.name)
+        and (
+            measurement.get(budget.metric) is not None
+            or any(budget.metric in note.undermines for note in measurement.notes)
+        )
+    ]
+    if found:
+        return found
+    made = ", ".join(repr(measurement.key.name) for measurement in measurements if measurement.key.name)
+    wanted = "anything" if budget.measurement is None else f"a measurement called {budget.measurement!r}"
+    raise MeasurementError(
+        f"the budget on {budget.metric} ({budget.origin}) was not checked: the test did not measure it for {wanted}"
+        f"{f', only for {made}' if made else ''}; call perf(...) in the test, or take the budget away"
+    )

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace, place: Workplace) -> int:
 
 def judge(base: Sequence[StoredRun], head: Sequence[StoredRun]) -> tuple[Verdict, ...]:
     """Return the verdicts on `head` against `base`, made as in a run of pytest."""
-    from pytest_perfguard.engine import judge_stored
+    from pytest_perfguard.judge.stored import judge_stored
 
     return judge_stored(base, head)
 

@@ -32,12 +32,12 @@ def judge_budget(
     A timed value is judged by the confidence interval of its median: the order statistics of its rounds, made wider by
     what another run of the same code may differ. `references` holds the measurements that relative budgets can name.
     """
-    doubts = tuple(note for note in measurement.notes if note.undermines == metric.name)
+    doubts = tuple(note for note in measurement.notes if metric.name in note.undermines)
     if doubts:
-        return _invalid(measurement, metric, budget, str(doubts[0]), doubts)
+        return policy.settle(_invalid(measurement, metric, budget, str(doubts[0]), doubts))
     series = measurement.get(metric.name)
     if series is None:
-        return _invalid(measurement, metric, budget, "nothing measured it", ())
+        return policy.settle(_invalid(measurement, metric, budget, "nothing measured it", ()))
     spread = noise.of(measurement.key, metric.name)[0]
     value = _interval(series, spread, policy)
     low, high, limit = value.low, value.high, budget.limit
@@ -49,7 +49,7 @@ def judge_budget(
                 f"its reference {budget.reference!r} was not measured before it in this process ({budget.origin}); "
                 "name a test or a named measurement that runs earlier, and run both on the same worker"
             )
-            return _invalid(measurement, metric, budget, reason, ())
+            return policy.settle(_invalid(measurement, metric, budget, reason, ()))
         # Both ran in one process, so what another run may differ is counted once; the reference's rounds add theirs.
         beside = _interval(other, None, policy)
         limit = budget.factor * beside.value

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from pytest_perfguard.model.baseline import Record, StoredRun
 from pytest_perfguard.model.measurement import Key
-from pytest_perfguard.model.metric import REFERENCE
+from pytest_perfguard.model.metric import REFERENCE, Metric, Nature
 from pytest_perfguard.stats.spread import UNKNOWN, Spread, fit_prior, from_steps, moderate, pool
 
 
@@ -47,15 +47,15 @@ class Noise:
         return self.known.get((key, metric), (self.plain, self.relative))
 
 
-def learn(runs: Sequence[StoredRun], metrics: Iterable[str]) -> Noise:
-    """Return what `runs`, which are of one machine class and newest first, tell of the noise between runs.
+def learn(runs: Sequence[StoredRun], metrics: Iterable[Metric]) -> Noise:
+    """Return what `runs`, which are of one machine class and newest first, tell of the noise of timed `metrics`.
 
     Several runs of one commit tell it directly; a line of commits with one run each tells it by the differences of
     neighbours, of which most are no change of the code.
     """
     plain: dict[tuple[Key, str], Spread] = {}
     relative: dict[tuple[Key, str], Spread] = {}
-    for name in metrics:
+    for name in (metric.name for metric in metrics if metric.nature is Nature.TIMED and metric.compared):
         columns: dict[Key, list[tuple[str, Witness]]] = defaultdict(list)
         for run in runs:
             commit = run.header.commit

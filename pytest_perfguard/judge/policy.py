@@ -25,6 +25,10 @@ class Policy:
     contended_fails: bool = False
     """Whether times that were measured beside other workers may fail tests."""
 
+    def of(self, tests: int) -> Policy:
+        """Return this policy for a run of so many guarded tests."""
+        return replace(self, tests=tests)
+
     def alpha(self, comparisons: int) -> float:
         """Return the chance of a false alarm that each of a test's timed comparisons may take."""
         return (1 - self.confidence) / (max(self.tests, 1) * max(comparisons, 1))

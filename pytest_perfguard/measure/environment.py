@@ -19,12 +19,11 @@ def disturbances() -> tuple[Note, ...]:
         names.extend(f"the monitoring tool {tool}" for number in range(6) if (tool := monitoring.get_tool(number)))
     if not names:
         return ()
-    return tuple(
+    return (
         Note(
             code="traced",
             message=f"{' and '.join(names)} was active, which slows Python code many times over",
             remedy="measure without it, for example with --no-cov",
-            undermines=metric,
-        )
-        for metric in ("time", "wall", "cpu")
+            undermines=("time", "wall", "cpu"),
+        ),
     )

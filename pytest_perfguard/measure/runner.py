@@ -11,11 +11,12 @@ import gc
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_perfguard.measure import reference
 from pytest_perfguard.measure.caller import Caller
+from pytest_perfguard.measure.environment import disturbances
 from pytest_perfguard.measure.loop import repeat_call
 from pytest_perfguard.measure.plan import BLOCK_SECONDS, MINIMUM_ROUNDS, Call, Plan, Progress
 from pytest_perfguard.model.budget import Method
@@ -108,6 +109,7 @@ class Runner:
 
     def _procedure(self, caller: Caller, plan: Plan) -> Procedure:
         """Yield the blocks of a measurement, receive what was read, and return result and measurement."""
+        disturbed = disturbances()
         with _collector(on=plan.method.gc):
             result, timing, notes = yield from self._time(caller, plan)
         passes: list[Reading] = []
@@ -125,7 +127,7 @@ class Runner:
             group=plan.method.group,
             series=tuple(series),
             queries=last_log(passes),
-            notes=tuple(dict.fromkeys((*notes, *(note for reading in passes for note in reading.notes)))),
+            notes=tuple(dict.fromkeys((*disturbed, *notes, *(note for reading in passes for note in reading.notes)))),
         )
         return result, measurement
 
@@ -193,11 +195,13 @@ class Runner:
 def observe(probe: Probe) -> Iterator[list[Reading]]:
     """Read `probe` around a block of code, once; the reading is in the list that is given when the block has ended."""
     readings: list[Reading] = []
+    disturbed = () if probe.intrusive else disturbances()
     token = probe.start()
     try:
         yield readings
     finally:
-        readings.append(probe.stop(token))
+        reading = probe.stop(token)
+        readings.append(replace(reading, notes=(*reading.notes, *disturbed)))
 
 
 def to_series(metrics: Sequence[Metric], readings: Sequence[Reading], iterations: int = 1) -> tuple[Series, ...]:
@@ -222,12 +226,9 @@ def _perform(caller: Caller, block: Block) -> Reply:
     except BaseException:
         probe.stop(token)
         raise
-    if not probe.intrusive:
-        return Reply(probe.stop(token), result)
-    if probe.wants_result:
-        return Reply(probe.stop(token, result))
-    del result
-    return Reply(probe.stop(token))
+    if probe.intrusive and not probe.wants_result:
+        result = None
+    return _reply(probe, token, result)
 
 
 async def _perform_async(caller: Caller, block: Block) -> Reply:
@@ -239,12 +240,14 @@ async def _perform_async(caller: Caller, block: Block) -> Reply:
     except BaseException:
         probe.stop(token)
         raise
-    if not probe.intrusive:
-        return Reply(probe.stop(token), result)
-    if probe.wants_result:
-        return Reply(probe.stop(token, result))
-    del result
-    return Reply(probe.stop(token))
+    if probe.intrusive and not probe.wants_result:
+        result = None
+    return _reply(probe, token, result)
+
+
+def _reply(probe: Probe, token: Any, result: Any) -> Reply:
+    reading = probe.stop(token, result) if probe.wants_result else probe.stop(token)
+    return Reply(reading, None if probe.intrusive else result)
 
 
 def _enough(rows: Sequence[Reading], elapsed: float, method: Method) -> bool:

@@ -12,8 +12,8 @@ class Note:
     code: str
     message: str
     remedy: str = ""
-    undermines: str = ""
-    """The metric whose values cannot be trusted because of it; "" where it is only a remark."""
+    undermines: tuple[str, ...] = ()
+    """The metrics whose values cannot be trusted because of it; none where it is only a remark."""
 
     def __str__(self) -> str:
         return f"{self.message}; {self.remedy}" if self.remedy else self.message

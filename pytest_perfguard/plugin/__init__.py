@@ -68,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     asked = any(getattr(config.option, setting.dest, None) is not None for setting in SETTINGS)
     asked = asked or any(os.environ.get(setting.environment or "") for setting in SETTINGS)
-    if asked or config.pluginmanager.hasplugin("dsession"):
+    if asked or has_workers(config):
         from pytest_perfguard.plugin.wake import wake
 
         wake(config)
@@ -81,9 +81,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         from pytest_perfguard.plugin.collect import collect
 
         collect(config, items)
-    elif config.option.perfguard_only:
+    elif (guard := config.pluginmanager.get_plugin("perfguard_guard")) is not None and guard.settings.only:
         config.hook.pytest_deselected(items=items[:])
         items[:] = []
+
+
+def has_workers(config: pytest.Config) -> bool:
+    """Return whether this process hands its tests to workers of pytest-xdist."""
+    # Not by xdist's plugin for it, which is registered before or after ours is configured, as the two were found.
+    option = config.option
+    return getattr(option, "dist", "no") != "no" and bool(getattr(option, "tx", None)) and not option.collectonly
 
 
 def _is_guarded(item: pytest.Item) -> bool:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 
-from pytest_perfguard.config.marker import defaults_for, merge, parse_budgets, parse_default_budgets, parse_method
+from pytest_perfguard.config.marker import defaults_for, merge, parse_budgets, parse_method
 from pytest_perfguard.engine import Task
 from pytest_perfguard.errors import PerfguardError
 from pytest_perfguard.model.budget import Budget
@@ -24,20 +22,15 @@ def collect(config: pytest.Config, items: list[pytest.Item]) -> None:
     try:
         guard = wake(config)
     except pytest.UsageError as error:
-        # Raised from a collection under xdist, it would end the run without a word; so each guarded test says it.
+        if not hasattr(config, "workerinput"):
+            raise
+        # Raised in a worker, it would end the run without a word; so each of its tests says it.
         for item in items:
-            item.stash[TROUBLE] = str(error)
+            item.stash[TROUBLE] = str(error).removeprefix("perfguard: ")
         config.pluginmanager.register(Troubles(), "perfguard_troubles")
         return
-    try:
-        table = parse_default_budgets(
-            guard.settings.budgets, guard.settings.origin("budgets"), guard.engine.registry.metrics
-        )
-    except PerfguardError as error:
-        raise_in_all(items, str(error))
-        table = ()
     for item in items:
-        _guard_item(item, guard, table)
+        _guard_item(item, guard)
     guarded = [item for item in items if TASK in item.stash or TROUBLE in item.stash]
     if guard.settings.only or guard.settings.skip:
         wanted = guarded if guard.settings.only else [item for item in items if item not in guarded]
@@ -45,7 +38,7 @@ def collect(config: pytest.Config, items: list[pytest.Item]) -> None:
         config.hook.pytest_deselected(items=dropped)
         items[:] = wanted
     items[:] = _references_first(items)
-    guard.expect(tests=sum(TASK in item.stash for item in items))
+    guard.engine.begin([item.stash[TASK] for item in items if TASK in item.stash])
 
 
 class Troubles:
@@ -64,22 +57,16 @@ def fail_on_trouble(item: pytest.Item) -> None:
         pytest.fail(f"perfguard: {trouble}", pytrace=False)
 
 
-def raise_in_all(items: Sequence[pytest.Item], message: str) -> None:
-    """Make every test that has budgets say `message` when it is set up."""
-    for item in items:
-        item.stash[TROUBLE] = message
-
-
-def _guard_item(item: pytest.Item, guard: Guard, table: tuple[tuple[str, tuple[Budget, ...]], ...]) -> None:
+def _guard_item(item: pytest.Item, guard: Guard) -> None:
     metrics = guard.engine.registry.metrics
     path = item.nodeid.partition("::")[0]
-    defaults = defaults_for(item.nodeid, path, table)
+    defaults = defaults_for(item.nodeid, path, guard.default_budgets)
     budget_markers = list(item.iter_markers("perf_budget"))
     method_markers = list(item.iter_markers("perf"))
     if not (defaults or budget_markers or method_markers or "perf" in getattr(item, "fixturenames", ())):
         return
-    if not hasattr(item, "obj"):
-        return
+    if not callable(getattr(item, "obj", None)):
+        return  # a doctest, or a file of another kind: it has no body to measure
     origin = f"marker on {item.nodeid}"
     try:
         budgets = merge(

@@ -114,6 +114,7 @@ def open_perf(request: pytest.FixtureRequest) -> Perf:
     recording = request.node.stash.get(RECORDING, None)
     if recording is None:
         raise MeasurementError(
-            f"the perf fixture cannot be used by {request.node.nodeid}: it measures one test, in its own process"
+            f"the perf fixture cannot be used by {request.node.nodeid}, which was not collected as a test that has it; "
+            "name it as an argument of the test, or of a fixture that the test names"
         )
     return Perf(recording)

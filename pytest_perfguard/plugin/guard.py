@@ -12,16 +12,20 @@ from _pytest.outcomes import Failed
 from pytest_perfguard.config.resolve import Settings
 from pytest_perfguard.engine import Engine
 from pytest_perfguard.errors import PerfguardError
+from pytest_perfguard.model.budget import Budget
 from pytest_perfguard.model.measurement import Measurement
 from pytest_perfguard.model.note import Note
 from pytest_perfguard.model.run import Run
 from pytest_perfguard.model.verdict import Verdict
 from pytest_perfguard.plugin import transport
 from pytest_perfguard.plugin.body import PASSES, BodyPasses
-from pytest_perfguard.plugin.protocol import run_passes
+from pytest_perfguard.plugin.protocol import BROKEN, note_broken, raise_broken, run_quiet_passes
 from pytest_perfguard.plugin.recording import RECORDING, Recording
 from pytest_perfguard.plugin.terminal import Display
 from pytest_perfguard.registry import Registry
+
+DefaultBudgets = tuple[tuple[str, tuple[Budget, ...]], ...]
+"""Patterns of node ids, and the budgets of what they match."""
 
 
 class PerfguardFailed(Failed):
@@ -36,8 +40,11 @@ class PerfguardFailed(Failed):
 class Guard:
     """Measures and judges in the process where a test runs; on the controller it gathers, stores and reports."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, registry: Registry) -> None:
+    def __init__(
+        self, config: pytest.Config, settings: Settings, registry: Registry, default_budgets: DefaultBudgets = ()
+    ) -> None:
         self.settings = settings
+        self.default_budgets = default_budgets
         self._config = config
         self._display = Display(config)
         workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
@@ -50,30 +57,42 @@ class Guard:
         self._verdicts: list[Verdict] = []
         self._notes: list[Note] = []
         self._run: Run | None = None
+        self._current: pytest.Item | None = None
 
-    def expect(self, *, tests: int) -> None:
-        """Tell how many guarded tests this run has: they share its chance of a false alarm."""
-        self.engine.expect(tests)
+    @pytest.hookimpl
+    def pytest_unconfigure(self) -> None:
+        """Leave nothing behind."""
+        self.engine.close()
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-        """Run the whole protocol of a test once for each pass over its body."""
+    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
+        """Remember the test whose attempts begin."""
+        self._current = item
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logstart(self) -> None:
+        """Before an attempt of a test, run it once for each pass over its body but the last.
+
+        It is called for each attempt, also where another plugin makes several, and outside of all phases.
+        """
         from pytest_perfguard.plugin.collect import TASK
 
-        task = item.stash.get(TASK, None)
-        if PASSES in item.stash:
-            del item.stash[PASSES]
-        if task is None or self.settings.disable or "perf" in getattr(item, "fixturenames", ()):
-            return None
+        item = self._current
+        task = None if item is None else item.stash.get(TASK, None)
+        if item is None or task is None or self.settings.disable or "perf" in getattr(item, "fixturenames", ()):
+            return
+        _forget(item, PASSES, BROKEN)
         try:
-            passes = BodyPasses(self.engine, task)
+            item.stash[PASSES] = BodyPasses(self.engine, task)
         except PerfguardError:
-            return None  # said when the test is called
-        item.stash[PASSES] = passes
-        if passes.remaining <= 1:
-            return None
-        run_passes(item, nextitem, passes)
-        return True
+            return  # said when the test is called
+        run_quiet_passes(item, item.stash[PASSES])
+
+    @pytest.hookimpl
+    def pytest_runtest_logfinish(self) -> None:
+        """Let go of what is left of an attempt."""
+        if self._current is not None:
+            _forget(self._current, PASSES, BROKEN, RECORDING)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -81,9 +100,15 @@ class Guard:
         from pytest_perfguard.plugin.collect import TASK, fail_on_trouble
 
         fail_on_trouble(item)
+        raise_broken(item, "setup")
         task = item.stash.get(TASK, None)
         if task is not None:
             item.stash[RECORDING] = Recording(self.engine, task)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
+        """Fail where the teardown of an earlier pass did, after this one's."""
+        raise_broken(item, "teardown")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -93,6 +118,7 @@ class Guard:
         task = item.stash.get(TASK, None)
         if task is None or self.settings.disable:
             return (yield)
+        raise_broken(item, "call")
         passes = item.stash.get(PASSES, None)
         recording = item.stash[RECORDING]
         try:
@@ -121,6 +147,7 @@ class Guard:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Put what was found on the report of the call, as plain data."""
         report = yield
+        note_broken(item, call)
         if call.when == "call" and transport.FOUND in item.stash:
             transport.attach(report, item.stash[transport.FOUND])
             del item.stash[transport.FOUND]
@@ -163,6 +190,12 @@ class Guard:
             self._display.summary(terminalreporter, self._run, self._notes)
 
 
+def _forget(item: pytest.Item, *keys: pytest.StashKey[Any]) -> None:
+    for key in keys:
+        if key in item.stash:
+            del item.stash[key]
+
+
 def _paragraph(verdict: Verdict) -> str:
     lines = [verdict.sentence, *(f"    {line}" for line in verdict.details)]
     lines.extend(f"    {note}" for note in verdict.notes)
@@ -171,6 +204,6 @@ def _paragraph(verdict: Verdict) -> str:
 
 def _asked_workers(config: pytest.Config) -> int:
     """Return how many workers this controller has been asked for; 0 without xdist."""
-    if not config.pluginmanager.hasplugin("dsession"):
-        return 0
-    return len(getattr(config.option, "tx", None) or ()) or 1
+    from pytest_perfguard.plugin import has_workers
+
+    return len(config.option.tx) if has_workers(config) else 0

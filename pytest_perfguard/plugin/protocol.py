@@ -1,4 +1,9 @@
-"""Running the whole protocol of one test several times, fixtures included, and reporting it once."""
+"""Running the whole protocol of one test several times, fixtures included, and reporting it once.
+
+All passes but the last are run quietly before the attempt that is reported, which is left to whoever makes it:
+pytest, or a plugin that may make several, such as pytest-rerunfailures. Whatever ended the quiet ones is raised again
+in that attempt, in the same phase, so that it is reported, expected, or tried again like any other.
+"""
 
 from __future__ import annotations
 
@@ -10,31 +15,47 @@ from _pytest.runner import runtestprotocol
 if TYPE_CHECKING:
     from pytest_perfguard.plugin.body import BodyPasses
 
+QUIET = pytest.StashKey[bool]()
+"""Present while passes are run that nobody reports."""
 
-def run_passes(item: pytest.Item, nextitem: pytest.Item | None, passes: BodyPasses) -> None:
-    """Run `item` until no pass remains or one does not succeed, and log the reports of the last run.
+BROKEN = pytest.StashKey[tuple[str, BaseException]]()
+"""The phase that ended the quiet passes, and what it raised."""
 
-    Between two runs everything of the test's own is torn down; what its module, class and session share stays.
+
+def run_quiet_passes(item: pytest.Item, passes: BodyPasses) -> None:
+    """Run `item` until one pass remains or a phase raises.
+
+    After each run everything of the test's own is torn down; what its module, class and session share stays.
     """
-    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     # Only the chain of parents is asked of a next item, and that of the test's parent ends above the test itself.
     again = cast("pytest.Item", item.parent)
-    while True:
-        last = passes.remaining == 1
-        before = passes.remaining
-        reports = runtestprotocol(item, log=False, nextitem=nextitem if last else again)
-        if last:
-            break
-        if passes.remaining == before or not all(report.passed for report in reports):
-            reports.extend(_tear_down_parents(item, nextitem))
-            break
-    for report in reports:
-        item.ihook.pytest_runtest_logreport(report=report)
-    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    item.stash[QUIET] = True
+    try:
+        while (before := passes.remaining) > 1:
+            runtestprotocol(item, log=False, nextitem=again)
+            if BROKEN in item.stash or passes.remaining == before:
+                return
+            _freshen(item)
+    finally:
+        del item.stash[QUIET]
 
 
-def _tear_down_parents(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
-    """Tear down what `item` shares with others but `nextitem` does not need; return a report where that fails."""
-    # Not through the hooks: the test's own teardown has been called, and plugins expect it once for each setup.
-    call = pytest.CallInfo.from_call(lambda: item.session._setupstate.teardown_exact(nextitem), when="teardown")
-    return [] if call.excinfo is None else [pytest.TestReport.from_item_and_call(item, call)]
+def _freshen(item: pytest.Item) -> None:
+    """Drop what pytest keeps of a run on the test itself, since it expects to run it once."""
+    getattr(item, "_report_sections").clear()  # noqa: B009 - or output is reported once for each pass
+    if getattr(item, "_instance", None) is not None:
+        del item._instance  # type: ignore[attr-defined]
+        item._obj = None  # type: ignore[attr-defined] - the method, bound to that instance of its class
+
+
+def note_broken(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Keep what a phase of a quiet pass raised, if it is the first."""
+    if QUIET in item.stash and BROKEN not in item.stash and call.excinfo is not None:
+        item.stash[BROKEN] = (call.when, call.excinfo.value)
+
+
+def raise_broken(item: pytest.Item, when: str) -> None:
+    """Raise in the reported attempt what the same phase of a quiet pass raised, if it did."""
+    __tracebackhide__ = True
+    if QUIET not in item.stash and item.stash.get(BROKEN, ("", None))[0] == when:
+        raise item.stash[BROKEN][1]

@@ -143,7 +143,8 @@ RECORDING = pytest.StashKey[Recording]()
 def timed_block(key: Key, engine: Engine, readings: list[Reading], references: list[int]) -> Measurement:
     """Return the measurement of a block that was timed once for each reading."""
     beside = Series(metric=REFERENCE, values=tuple(references), iterations=reference.ITERATIONS)
-    return Measurement(key=key, series=(*to_series(engine.runner.clock.metrics, readings), beside))
+    notes = dict.fromkeys(note for reading in readings for note in reading.notes)
+    return Measurement(key=key, series=(*to_series(engine.runner.clock.metrics, readings), beside), notes=tuple(notes))
 
 
 def _with_series(finished: list[Measurement], test: str, series: tuple[Series, ...]) -> list[Measurement]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_perfguard.config import SETTINGS
+from pytest_perfguard.config.marker import parse_default_budgets
+from pytest_perfguard.config.names import unknown
 from pytest_perfguard.config.resolve import Settings, resolve
 from pytest_perfguard.errors import ConfigError, PerfguardError
 from pytest_perfguard.registry import Registry
@@ -26,14 +28,18 @@ def wake(config: pytest.Config) -> Guard:
     guard = config.pluginmanager.get_plugin(_NAME)
     if guard is None:
         try:
-            registry = Registry()
+            registry = Registry(root=Path(config.rootpath))
             config.hook.pytest_perfguard_register(registry=registry)
             settings = read_settings(config)
             for name, _ in settings.report:
                 registry.reporter(name, settings.origin("report"))
+            for name in settings.metrics:
+                if name not in registry.metrics:
+                    raise unknown("metric", name, registry.metrics, settings.origin("metrics"))
+            budgets = parse_default_budgets(settings.budgets, settings.origin("budgets"), registry.metrics)
         except PerfguardError as error:
             raise pytest.UsageError(f"perfguard: {error}") from None
-        guard = Guard(config, settings, registry)
+        guard = Guard(config, settings, registry, budgets)
         config.pluginmanager.register(guard, _NAME)
     assert isinstance(guard, Guard)
     return guard

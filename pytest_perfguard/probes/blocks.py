@@ -192,7 +192,7 @@ def _notes(blocks: int, causes: int) -> tuple[Note, ...]:
             code="disturbed",
             message=f"a call left {blocks} memory blocks, and {cause} may hold them: not counted as retained",
             remedy=remedy,
-            undermines=RETAINED.name,
+            undermines=(RETAINED.name,),
         )
         for cause, remedy in found
     )

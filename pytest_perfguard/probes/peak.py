@@ -84,7 +84,7 @@ class PeakProbe:
                     message="memory was sampled before and after the call, a lower bound of its peak: "
                     "this system does not reset VmHWM",
                     remedy="it never fails a test; run on Linux with a writable /proc/self/clear_refs for the peak",
-                    undermines=MEMORY.name,
+                    undermines=(MEMORY.name,),
                 ),
             ),
         )

@@ -80,7 +80,7 @@ class SizeProbe:
                         code="too-large",
                         message=f"the result refers to more than {MOST_OBJECTS:,} objects and was not sized",
                         remedy="return less of it, or measure 'memory' instead",
-                        undermines=RESULT_SIZE.name,
+                        undermines=(RESULT_SIZE.name,),
                     ),
                 )
             )

@@ -239,7 +239,7 @@ def test_a_reference_that_was_not_measured_is_no_pass_and_no_failure():
 
 
 def test_a_value_that_cannot_be_trusted_is_invalid():
-    note = Note(code="traced", message="a trace function was active", undermines="time")
+    note = Note(code="traced", message="a trace function was active", undermines=("time",))
     verdict = budget(measurement([10**12], notes=(note,)), limit=0.001)
     assert verdict.outcome is Outcome.INVALID
     assert "a trace function was active" in verdict.sentence
@@ -271,7 +271,7 @@ def stored(values, *, sha="1", tests=1):
 def test_runs_of_one_commit_teach_the_noise():
     rng = random.Random(2)
     runs = stored([0.001 * math.exp(rng.gauss(0, 0.15)) for _ in range(8)], tests=6)
-    noise = learn(runs, ["time"])
+    noise = learn(runs, [BUILTIN["time"]])
     assert noise.of(Key(test="t1"), "time")[0].deviation == pytest.approx(0.15, rel=0.5)
     assert noise.of(Key(test="unknown"), "time")[0] == noise.plain
 
@@ -283,8 +283,8 @@ def test_a_line_of_single_runs_teaches_it_too():
         for number in range(12)
         for run in stored([0.001 * math.exp(rng.gauss(0, 0.2)) * (3 if number > 6 else 1)], sha=f"{number:x}", tests=4)
     ]
-    assert learn(runs, ["time"]).of(Key(test="t0"), "time")[0].deviation == pytest.approx(0.2, rel=0.6)
+    assert learn(runs, [BUILTIN["time"]]).of(Key(test="t0"), "time")[0].deviation == pytest.approx(0.2, rel=0.6)
 
 
 def test_nothing_stored_teaches_nothing():
-    assert learn([], ["time"]) == Noise(plain=UNKNOWN, relative=UNKNOWN)
+    assert learn([], [BUILTIN["time"]]) == Noise(plain=UNKNOWN, relative=UNKNOWN)
