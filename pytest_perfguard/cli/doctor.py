@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from pytest_perfguard.cli import checks
 from pytest_perfguard.cli.checks import Finding, Level
+from pytest_perfguard.cli.inifile import ini_value
 from pytest_perfguard.cli.output import print_lines, width
 from pytest_perfguard.cli.workplace import Workplace
 from pytest_perfguard.errors import PerfguardError
@@ -179,24 +179,7 @@ def _tracers() -> Sequence[str]:
 
 def _addopts(root: Path) -> str:
     """Return the options that pytest always gets in this project; what cannot be read counts as none."""
-    import configparser
-    import tomllib
-
-    found = [os.environ.get("PYTEST_ADDOPTS", "")]
-    try:
-        pytest = tomllib.loads(_text(root / "pyproject.toml")).get("tool", {}).get("pytest", {})
-        options = pytest.get("ini_options", pytest).get("addopts", "")
-        found.append(options if isinstance(options, str) else shlex.join(options))
-    except (tomllib.TOMLDecodeError, AttributeError, TypeError):
-        pass
-    for name, section in (("pytest.ini", "pytest"), ("tox.ini", "pytest"), ("setup.cfg", "tool:pytest")):
-        parser = configparser.ConfigParser(interpolation=None)
-        try:
-            parser.read_string(_text(root / name))
-        except configparser.Error:
-            continue
-        found.append(parser.get(section, "addopts", fallback=""))
-    return " ".join(found)
+    return " ".join((os.environ.get("PYTEST_ADDOPTS", ""), ini_value(root, "addopts")))
 
 
 def _ask_git(root: Path) -> tuple[int, str, str] | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+from pytest_perfguard.cli.inifile import ini_value
 from pytest_perfguard.errors import ConfigError, LineageError, StoreError
 from pytest_perfguard.model import Header, Note
 from pytest_perfguard.model.protocols import Lineage, Store
@@ -38,6 +39,8 @@ class Workplace:
         named = store or os.environ.get("PERFGUARD_STORE")
         if named:
             return cls(root, named)
+        if configured := ini_value(root, "perfguard_store"):
+            return cls(root, str(root / configured))
         here = folder / "baselines"
         return cls(root, str(here if here.is_dir() else root / "baselines"))
 
@@ -73,7 +76,7 @@ class Workplace:
         if name == "this":
             from pytest_perfguard.baseline.machine import current_machine
 
-            return current_machine(os.environ.get("PERFGUARD_MACHINE", "")).key
+            return current_machine(os.environ.get("PERFGUARD_MACHINE") or ini_value(self.root, "perfguard_machine")).key
         classes = sorted({header.machine.key for header in self.store.headers()})
         found = [name] if name in classes else [each for each in classes if name in each]
         if len(found) == 1:
