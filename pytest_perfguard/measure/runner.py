@@ -276,8 +276,9 @@ def _capped(method: Method, rounds: int, iterations: int) -> Note:
 
 @contextlib.contextmanager
 def _collector(*, on: bool) -> Iterator[None]:
-    """Collect garbage now, and unless `on` keep the collector off until the end."""
-    gc.collect()
+    """Keep the garbage collector off until the end; where it stays `on`, collect now, to begin from a known state."""
+    if on:
+        gc.collect()
     if on or not gc.isenabled():
         yield
         return
