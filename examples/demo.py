@@ -181,9 +181,7 @@ def read_subject(patch: Path) -> str:
 
 
 def test_of(verdict: Mapping[str, object]) -> str:
-    key = verdict["key"]
-    assert isinstance(key, dict)
-    return str(key["test"])
+    return str(verdict["test"])
 
 
 def name_of(verdict: Mapping[str, object]) -> str:

@@ -249,6 +249,8 @@ class Engine:
         except PerfguardError as error:
             commit, notes = Commit(), (*notes, Note(code="no-history", message=str(error)))
         metrics = {series.metric.name: series.metric for each in measurements for series in each.series}
+        if not self.settings.save and self.settings.compare is None:
+            notes = ()  # nobody asked for the history
         return make_header(commit, self.machine, metrics.values(), workers=self.workers, notes=notes)
 
     def _shown(self, path: Path) -> str:

@@ -204,7 +204,7 @@ def _hardware(machine: Machine) -> str:
 def _nothing(stored: Sequence[Header], wanted: str) -> Note:
     if wanted != AUTO:
         message = f"the store has no run of {wanted}"
-        remedy = f"run `pytest --perfguard-save` on {wanted}, or use --perfguard-against={wanted}"
+        remedy = f"run `pytest --perfguard-save` on {wanted}"
     elif stored:
         message = "the store has only runs of uncommitted changes, and none can be a baseline"
         remedy = "run `pytest --perfguard-save` on a commit without changes"

@@ -105,7 +105,7 @@ def steal(before: str, after: str) -> Finding | None:
     spent = sum(second[:8]) - sum(first[:8])
     share = (second[7] - first[7]) / spent if spent > 0 else 0.0
     what = f"{render(share, Unit.RATIO)} of processor time stolen by other virtual machines"
-    remedy = "measure with --perfguard-against=REV, which runs both versions side by side, or use another machine"
+    remedy = "save several runs of a commit, so that this noise is known, or use another machine"
     if share >= 0.05:
         return _bad(what, remedy)
     return _warn(what, remedy) if share >= 0.01 else _ok(what)
@@ -125,9 +125,7 @@ def spread(durations: Sequence[float]) -> Finding:
     width = (high - low) / middle
     shown = f"{render(low, Unit.SECONDS)} to {render(high, Unit.SECONDS)}"
     what = f"the same work took {shown} ({len(ordered)} times, without the outer tenths: {render(width, Unit.RATIO)})"
-    remedy = (
-        "compare with --perfguard-against=REV, or save several runs of a commit, so that verdicts are not inconclusive"
-    )
+    remedy = "save several runs of a commit with --perfguard-save, so that verdicts are not inconclusive"
     if width > 0.2:
         return _bad(what, remedy)
     return _warn(what, remedy) if width > 0.05 else _ok(what)

@@ -15,7 +15,7 @@ from pytest_perfguard.model.note import Note
 from pytest_perfguard.model.sample import Series
 from pytest_perfguard.model.verdict import Interval, Outcome, Verdict
 from pytest_perfguard.stats.location import median_interval, widen
-from pytest_perfguard.stats.spread import Spread
+from pytest_perfguard.stats.spread import Spread, add, few_rounds
 
 
 def judge_budget(
@@ -85,6 +85,7 @@ def _interval(series: Series, spread: Spread | None, policy: Policy) -> Interval
         return Interval(value=value, low=value, high=value, confidence=1.0)
     center, low, high = median_interval(series.per_call(), confidence=policy.budget_confidence)
     if spread is not None:
+        spread = add(spread, few_rounds(len(series), center * series.iterations))
         low, high = widen(low, high, spread, confidence=policy.budget_confidence)
     return Interval(value=center, low=low, high=high, confidence=policy.budget_confidence)
 

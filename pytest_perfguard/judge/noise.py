@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pytest_perfguard.model.baseline import Record, StoredRun
 from pytest_perfguard.model.measurement import Key
 from pytest_perfguard.model.metric import REFERENCE, Metric, Nature
-from pytest_perfguard.stats.spread import UNKNOWN, Spread, fit_prior, from_steps, moderate, pool
+from pytest_perfguard.stats.spread import UNKNOWN, Spread, few_rounds, fit_prior, from_steps, moderate, pool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,12 @@ class Witness:
         if reference is not None and reference.value > 0:
             relative = math.log(summary.value / reference.value)
         return cls(plain=math.log(summary.value), relative=relative)
+
+
+def within(records: Sequence[Record], metric: str) -> float:
+    """Return how unsteady the values of `records` are for being made of few rounds, as a deviation of logarithms."""
+    found = [summary for record in records if (summary := record.get(metric)) is not None]
+    return max((few_rounds(each.rounds, each.value * each.iterations) for each in found), default=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

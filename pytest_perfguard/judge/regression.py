@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_perfguard.judge import sentence
-from pytest_perfguard.judge.noise import Noise, Witness
+from pytest_perfguard.judge.noise import Noise, Witness, within
 from pytest_perfguard.judge.policy import Policy
 from pytest_perfguard.judge.statements import diff
 from pytest_perfguard.model.baseline import Record
@@ -16,6 +16,7 @@ from pytest_perfguard.model.note import Note
 from pytest_perfguard.model.queries import QueryLog
 from pytest_perfguard.model.verdict import Effect, Interval, Outcome, Verdict
 from pytest_perfguard.stats.comparison import Shift, compare, runs_needed
+from pytest_perfguard.stats.spread import add
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +89,11 @@ def _timed(
     low, high = min(shift.low for shift in shifts), max(shift.high for shift in shifts)
     confidence = 1 - 2 * alpha
     effect = Effect(
-        change=math.expm1(shifts[0].estimate),
-        low=math.expm1(low),
-        high=math.expm1(high),
+        change=_relative(shifts[0].estimate),
+        low=_relative(low),
+        high=_relative(high),
         confidence=confidence,
-        detectable=math.expm1(max(shift.detectable for shift in shifts)),
+        detectable=_relative(max(shift.detectable for shift in shifts)),
         base_runs=len(base),
         head_runs=len(head),
     )
@@ -106,6 +107,7 @@ def _timed(
     else:
         outcome = Outcome.INCONCLUSIVE
         spread = max(noise.of(key, metric.name), key=lambda spread: spread.deviation)
+        spread = add(spread, within((*head, *base), metric.name))
         needed = runs_needed(math.log(1.25), len(base), spread, alpha=alpha, margin=edge)
         notes = (_advice(needed, len(base), len(head)),)
     now, before = _center(head, metric), _center(base, metric)
@@ -127,7 +129,8 @@ def _shifts(
 ) -> list[Shift]:
     heads = [witness for record in head if (witness := Witness.of(record, metric.name))]
     bases = [witness for record in base if (witness := Witness.of(record, metric.name))]
-    plain, relative = noise.of(head[0].key, metric.name)
+    unsteady = within((*head, *base), metric.name)
+    plain, relative = (add(spread, unsteady) for spread in noise.of(head[0].key, metric.name))
     shifts = [compare([w.plain for w in bases], [w.plain for w in heads], plain, alpha=alpha, margin=edge)]
     base_relative = [w.relative for w in bases if w.relative is not None]
     head_relative = [w.relative for w in heads if w.relative is not None]
@@ -177,6 +180,10 @@ def _exact(metric: Metric, head: Sequence[Record], base: Sequence[Record], again
         else sentence.exact(key, metric, outcome, now, before, against.words),
         details=details,
     )
+
+
+def _relative(shift: float) -> float:
+    return math.expm1(min(shift, 500.0))
 
 
 def _backend(log: QueryLog) -> str:

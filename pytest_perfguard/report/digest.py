@@ -147,7 +147,8 @@ def _against(run: Run) -> str:
     commit = baseline.commit or (baseline.runs[0].header.commit if baseline.runs else None)
     if commit is None:
         return f" · no baseline: {baseline.reason}" if baseline.reason else " · no baseline"
-    facts = [baseline.reason, _away(baseline.distance), _kinship(baseline, run.header.machine.key)]
+    away = _away(baseline.distance)
+    facts = [baseline.reason, "" if away in baseline.reason else away, _kinship(baseline, run.header.machine.key)]
     if baseline.weak:
         facts.append("weak")
     return f" · against {commit.short} ({', '.join(fact for fact in facts if fact)})"

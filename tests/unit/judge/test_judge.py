@@ -31,8 +31,8 @@ TEN_TESTS, ONE_TEST, NOTHING_KNOWN = Policy(tests=10), Policy(), Noise()
 CALM = Noise(plain=Spread(deviation=0.02, degrees=50), relative=Spread(deviation=0.02, degrees=50))
 
 
-def summary(metric, value):
-    return Summary(metric=metric, rounds=1, iterations=1, minimum=0, low=0, median=0, high=0, value=value)
+def summary(metric, value, rounds=100):
+    return Summary(metric=metric, rounds=rounds, iterations=1, minimum=0, low=0, median=0, high=0, value=value)
 
 
 def record(time, reference=40e-6, *, contended=False, **exact):
@@ -84,6 +84,15 @@ def test_one_run_against_one_tells_gross_changes_only():
     assert verdict.outcome is Outcome.INCONCLUSIVE, "nothing is called unchanged that could not have been seen"
     assert 0.5 < verdict.effect.detectable < 2.0
     assert "more of the baseline commit" in verdict.notes[0].remedy
+
+
+def test_what_was_timed_once_is_known_less_well():
+    once, often = (
+        [Record(key=KEY, summaries=(summary("time", value, rounds),)) for value in (0.001, 0.01)] for rounds in (1, 100)
+    )
+    assert timed([often[1]], [often[0]], noise=Noise()).outcome is Outcome.REGRESSED
+    assert timed([once[1]], [once[0]], noise=Noise()).outcome is Outcome.INCONCLUSIVE
+    assert timed([record(4.0)], [record(0.1)], noise=Noise()).outcome is Outcome.REGRESSED
 
 
 def test_more_guarded_tests_make_each_claim_harder():

@@ -1,0 +1,86 @@
+# Every target makes what it needs: a virtual environment and the packages of its dependency group, nothing else.
+# Needed beforehand: make, git, and a Python of 3.11 or newer that can make virtual environments.
+
+VENV ?= .venv
+BIN := $(abspath $(VENV))/bin
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
+VERSIONS := 3.11 3.12 3.13 3.14
+
+# Run rather than looked up: a launcher of pyenv is there for versions that do not start.
+USABLE := -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint bench aa power docs clean distclean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.demo ## see two slowdowns found in an example project (about a minute)
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/.test ## run the test suite, then the example project's own
+	$(BIN)/python -m pytest tests
+	cd examples/shop && $(BIN)/python -m pytest -p no:randomly -p no:asyncio
+
+test-all: ## run the test suite with each Python from 3.11 on that this machine has
+	@for version in $(VERSIONS); do \
+		for python in python$$version "$$HOME"/.pyenv/versions/$$version*/bin/python; do \
+			if "$$python" $(USABLE); then \
+				echo "=== Python $$version: $$python"; \
+				$(MAKE) --no-print-directory test VENV=.venv-$$version PYTHON="$$python" || failed="$$failed $$version"; \
+				continue 2; \
+			fi; \
+		done; \
+		echo "=== Python $$version: not on this machine"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed with Python:$$failed"; exit 1; fi
+
+lint: $(VENV)/.lint ## check style, types and which module imports which
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.bench ## measure what perfguard itself costs
+	$(BIN)/python tests/bench/bench.py
+
+aa: $(VENV)/.bench ## count the false alarms on unchanged code
+	$(BIN)/python tests/bench/aa.py
+
+power: $(VENV)/.bench ## count how many slowdowns of known size are found
+	$(BIN)/python tests/bench/power.py
+
+docs: $(VENV)/.docs ## build the documentation into docs/_build/html; a warning is an error
+	$(BIN)/python -m sphinx -W --keep-going --quiet -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+clean: ## remove what builds and tools left behind
+	rm -rf build dist docs/_build docs/reference/generated .coverage
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+	find . -path './.venv*' -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+distclean: clean ## remove the virtual environments too
+	rm -rf $(VENV) $(VERSIONS:%=.venv-%)
+
+# The package itself is installed in place: changes of the code need no new installation, changes of pyproject.toml do.
+$(VENV)/.package: pyproject.toml
+	@python="$(PYTHON)"; \
+	if [ ! -x "$(BIN)/python" ]; then \
+		for candidate in python3.13 python3.12 python3.11 python3 python; do \
+			[ -n "$$python" ] && break; \
+			if $$candidate $(USABLE); then python=$$candidate; fi; \
+		done; \
+		if [ -z "$$python" ]; then \
+			echo "no Python of 3.11 or newer with venv was found; name one: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; \
+			exit 1; \
+		fi; \
+		"$$python" -m venv "$(VENV)"; \
+	fi
+	$(PIP) --upgrade 'pip>=25.1'
+	$(PIP) --editable .
+	@touch $@
+
+# Dependency groups of pyproject.toml, one stamp each.
+$(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.bench $(VENV)/.docs: $(VENV)/.%: $(VENV)/.package
+	$(PIP) --group $*
+	@touch $@
