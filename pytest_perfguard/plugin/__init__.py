@@ -77,7 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Wake up where a test is guarded: by a marker, by the fixture, or by a budget for its folder."""
-    if config.getini("perfguard_budgets") or any(_is_guarded(item) for item in items):
+    if config.getini("perfguard_budgets") or any(is_guarded(item) for item in items):
         from pytest_perfguard.plugin.collect import collect
 
         collect(config, items)
@@ -93,7 +93,8 @@ def has_workers(config: pytest.Config) -> bool:
     return getattr(option, "dist", "no") != "no" and bool(getattr(option, "tx", None)) and not option.collectonly
 
 
-def _is_guarded(item: pytest.Item) -> bool:
+def is_guarded(item: pytest.Item) -> bool:
+    """Return whether a test asks to be guarded, by a marker or by the fixture."""
     return "perf" in getattr(item, "fixturenames", ()) or any(
         mark.name in ("perf_budget", "perf") for mark in item.iter_markers()
     )

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from _pytest.unittest import TestCaseFunction
 
 from pytest_perfguard.engine import Engine, Task
+from pytest_perfguard.errors import MeasurementError
 from pytest_perfguard.measure.runner import last_log, observe, to_series
 from pytest_perfguard.model.measurement import Key, Measurement
 from pytest_perfguard.model.protocols import Probe, Reading
@@ -41,6 +43,9 @@ class BodyPasses:
             rounds = task.method.rounds or 1
             self._passes.append(_Pass(probe=engine.runner.clock, warmup=task.method.warmup or 0, rounds=rounds))
         for probe in engine.registry.probes(task.metrics):
+            if probe.wants_result:
+                _refuse(probe, task)
+                continue
             warmup = probe.warmup if task.method.warmup is None else task.method.warmup
             if self._passes and task.method.warmup is None:
                 warmup = max(warmup - sum(each.warmup + each.rounds for each in self._passes), 0)
@@ -60,12 +65,19 @@ class BodyPasses:
         """Measure the body of `item` with the instrument whose turn it is, while the context lasts."""
         current, counts = self._schedule[self._next]
         original = item.obj
-        item.obj = _measured(original, functools.partial(self._observe, current, counts=counts))
+        measured = _measured(original, functools.partial(self._observe, current, counts=counts))
+        item.obj = measured
+        # pytest leaves these to unittest, which does not ask the item for its body but the instance.
+        asks_instance = isinstance(item, TestCaseFunction) and inspect.iscoroutinefunction(original)
+        if asks_instance:
+            setattr(item.instance, item.name, measured)
         try:
             yield
             self._next += 1
         finally:
             item.obj = original
+            if asks_instance:
+                delattr(item.instance, item.name)
 
     def finish(self) -> list[Measurement]:
         """Return the measurement of the body, made of all passes."""
@@ -103,6 +115,16 @@ class BodyPasses:
 
     def _read_references(self) -> None:
         self._references.extend(self._engine.runner.read_reference() for _ in range(REFERENCES_BESIDE))
+
+
+def _refuse(probe: Probe, task: Task) -> None:
+    """Raise where `task` has a budget on what a call returns; a metric that is measured everywhere is left out."""
+    for metric in probe.metrics:
+        if any(budget.metric == metric.name for budget in task.budgets):
+            raise MeasurementError(
+                f"{metric.name} of {task.test} has a budget, but it is measured on what a call returns, and the body "
+                "of a test returns nothing; call perf(function, …) in the test"
+            )
 
 
 def _measured(function: Callable[..., Any], context: Callable[[], Any]) -> Callable[..., Any]:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import re
+from dataclasses import replace
+
 import pytest
 
 from pytest_perfguard.config.marker import defaults_for, merge, parse_budgets, parse_method
@@ -9,6 +14,7 @@ from pytest_perfguard.engine import Task
 from pytest_perfguard.errors import PerfguardError
 from pytest_perfguard.model.budget import Budget
 from pytest_perfguard.model.metric import Metric
+from pytest_perfguard.plugin import is_guarded
 from pytest_perfguard.plugin.guard import Guard
 from pytest_perfguard.plugin.wake import wake
 
@@ -24,8 +30,8 @@ def collect(config: pytest.Config, items: list[pytest.Item]) -> None:
     except pytest.UsageError as error:
         if not hasattr(config, "workerinput"):
             raise
-        # Raised in a worker, it would end the run without a word; so each of its tests says it.
-        for item in items:
+        # Raised in a worker, it would end the run without a word; so each guarded test says it.
+        for item in filter(is_guarded, items):
             item.stash[TROUBLE] = str(error).removeprefix("perfguard: ")
         config.pluginmanager.register(Troubles(), "perfguard_troubles")
         return
@@ -37,6 +43,7 @@ def collect(config: pytest.Config, items: list[pytest.Item]) -> None:
         dropped = [item for item in items if item not in wanted]
         config.hook.pytest_deselected(items=dropped)
         items[:] = wanted
+    _resolve_references(items)
     items[:] = _references_first(items)
     guard.engine.begin([item.stash[TASK] for item in items if TASK in item.stash])
 
@@ -88,6 +95,30 @@ def _guard_item(item: pytest.Item, guard: Guard) -> None:
 
 def _parse(marker: pytest.Mark, metrics: dict[str, Metric], origin: str) -> tuple[Budget, ...]:
     return parse_budgets(marker.kwargs, marker.args, metrics=metrics, origin=origin)
+
+
+def _resolve_references(items: list[pytest.Item]) -> None:
+    """Let a reference to a name that several tests have mean the nearest: in the same class, file or folder."""
+    nodeids: dict[str, list[str]] = {}
+    for item in items:
+        nodeids.setdefault(item.name, []).append(item.nodeid)
+    for item in items:
+        task = item.stash.get(TASK, None)
+        if task is None or not any(len(nodeids.get(budget.reference, ())) > 1 for budget in task.budgets):
+            continue
+        budgets = [
+            replace(budget, reference=max(known, key=functools.partial(_kinship, item.nodeid)))
+            if len(known := nodeids.get(budget.reference, [])) > 1
+            else budget
+            for budget in task.budgets
+        ]
+        item.stash[TASK] = replace(task, budgets=tuple(budgets))
+
+
+def _kinship(one: str, other: str) -> int:
+    """Return how many leading parts two node ids share."""
+    pairs = zip(re.split("/|::", one), re.split("/|::", other), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _references_first(items: list[pytest.Item]) -> list[pytest.Item]:

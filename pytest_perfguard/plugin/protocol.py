@@ -41,11 +41,13 @@ def run_quiet_passes(item: pytest.Item, passes: BodyPasses) -> None:
 
 
 def _freshen(item: pytest.Item) -> None:
-    """Drop what pytest keeps of a run on the test itself, since it expects to run it once."""
+    """Drop what pytest keeps on a test of its run, expecting only one: output, and the instance of its class."""
     getattr(item, "_report_sections").clear()  # noqa: B009 - or output is reported once for each pass
-    if getattr(item, "_instance", None) is not None:
+    # Hypothesis refuses to run one test on several instances, as it does where a plugin repeats tests.
+    hypothesis = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+    if getattr(item, "_instance", None) is not None and not hypothesis:
         del item._instance  # type: ignore[attr-defined]
-        item._obj = None  # type: ignore[attr-defined] - the method, bound to that instance of its class
+        item._obj = None  # type: ignore[attr-defined]
 
 
 def note_broken(item: pytest.Item, call: pytest.CallInfo[None]) -> None:

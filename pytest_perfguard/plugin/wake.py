@@ -53,6 +53,6 @@ def read_settings(config: pytest.Config) -> Settings:
         if setting.ini is not None:
             try:
                 ini[setting.ini] = config.getini(setting.ini)
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, pytest.UsageError) as error:
                 raise ConfigError(f"{setting.ini} in {path} cannot be read: {error}") from None
     return resolve(options=vars(config.option), environment=os.environ, ini=ini, ini_path=path)
