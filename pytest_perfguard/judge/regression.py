@@ -11,12 +11,16 @@ from pytest_perfguard.judge.noise import Noise, Witness, within
 from pytest_perfguard.judge.policy import Policy
 from pytest_perfguard.judge.statements import diff
 from pytest_perfguard.model.baseline import Record
+from pytest_perfguard.model.measurement import Key
 from pytest_perfguard.model.metric import Better, Metric, Nature
 from pytest_perfguard.model.note import Note
 from pytest_perfguard.model.queries import QueryLog
 from pytest_perfguard.model.verdict import Effect, Interval, Outcome, Verdict
 from pytest_perfguard.stats.comparison import Shift, compare, runs_needed
 from pytest_perfguard.stats.spread import add
+
+_UNSTEADY = 0.05
+"""A deviation within a run from which on more rounds help more than more runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,10 +110,7 @@ def _timed(
         outcome = Outcome.UNCHANGED
     else:
         outcome = Outcome.INCONCLUSIVE
-        spread = max(noise.of(key, metric.name), key=lambda spread: spread.deviation)
-        spread = add(spread, within((*head, *base), metric.name))
-        needed = runs_needed(math.log(1.25), len(base), spread, alpha=alpha, margin=edge)
-        notes = (_advice(needed, len(base), len(head)),)
+        notes = (_advice(key, metric, head, base, noise, alpha=alpha, margin=edge),)
     now, before = _center(head, metric), _center(base, metric)
     return Verdict(
         key=key,
@@ -125,12 +126,12 @@ def _timed(
 
 
 def _shifts(
-    key: object, metric: Metric, head: Sequence[Record], base: Sequence[Record], noise: Noise, alpha: float, edge: float
+    key: Key, metric: Metric, head: Sequence[Record], base: Sequence[Record], noise: Noise, alpha: float, edge: float
 ) -> list[Shift]:
     heads = [witness for record in head if (witness := Witness.of(record, metric.name))]
     bases = [witness for record in base if (witness := Witness.of(record, metric.name))]
     unsteady = within((*head, *base), metric.name)
-    plain, relative = (add(spread, unsteady) for spread in noise.of(head[0].key, metric.name))
+    plain, relative = (add(spread, unsteady) for spread in noise.of(key, metric.name))
     shifts = [compare([w.plain for w in bases], [w.plain for w in heads], plain, alpha=alpha, margin=edge)]
     base_relative = [w.relative for w in bases if w.relative is not None]
     head_relative = [w.relative for w in heads if w.relative is not None]
@@ -190,15 +191,32 @@ def _backend(log: QueryLog) -> str:
     return f"{log.dialect} through {log.driver}"
 
 
-def _advice(needed: int | None, base: int, head: int) -> Note:
-    live = "let a branch be compared where its base is measured again, in the same hour on the same machine"
+def _advice(
+    key: Key, metric: Metric, head: Sequence[Record], base: Sequence[Record], noise: Noise, **how: float
+) -> Note:
+    """Return what would have to be done for a change of 25 % to be seen."""
+    unsteady = within((*head, *base), metric.name)
+    if unsteady > _UNSTEADY:
+        return Note(
+            code="few-rounds",
+            message="what is timed once or twice in a run differs much from run to run",
+            remedy="measure it more often: @pytest.mark.perf(rounds=5), or the perf fixture",
+        )
+    spread = max(noise.of(key, metric.name), key=lambda each: each.deviation)
+    needed = runs_needed(math.log(1.25), len(base), add(spread, unsteady), **how)
     if needed is None:
-        return Note(code="too-noisy", message="no number of stored runs would show +25 % here", remedy=live)
-    wanted = f"{max(needed - base, 0)} more of the baseline commit and {max(needed - head, 0)} more of this one"
+        return Note(
+            code="too-noisy",
+            message="stored times of this test differ too much for +25 % to be seen, however many runs are stored",
+            remedy="measure a longer or steadier piece of it, or use a calmer machine",
+        )
+    wanted = (
+        f"{max(needed - len(base), 0)} more of the baseline commit and {max(needed - len(head), 0)} more of this one"
+    )
     return Note(
         code="few-runs",
-        message=f"{base} baseline and {head} present runs are too few for times like these",
-        remedy=f"store further runs with --perfguard-save: {wanted} would show +25 %",
+        message=f"{len(base)} stored and {len(head)} present runs are few for times like these",
+        remedy=f"store more with --perfguard-save: {wanted} would show +25 %",
     )
 
 

@@ -15,8 +15,6 @@ FOLDED = (Outcome.INCONCLUSIVE, Outcome.NO_BASELINE, Outcome.UNCHANGED, Outcome.
 """Outcomes that are summed up in one line each unless all rows are asked for."""
 BLAMING = (Outcome.REGRESSED, Outcome.OVER_BUDGET)
 
-_NOTES_PER_CODE = 3
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -111,22 +109,23 @@ def folds(verdicts: Sequence[Verdict]) -> list[tuple[Outcome, str]]:
 
 
 def remarks(run: Run, *, everything: bool = False) -> list[str]:
-    """Return the notes of the run and all its parts, each once; of one code at most a few unless `everything`."""
-    general: list[Note] = [*run.notes, *run.header.notes, *(run.baseline.notes if run.baseline else ())]
+    """Return the notes of the run and all its parts, each once; of the parts' one for each code unless `everything`."""
+    general = dict.fromkeys((*run.notes, *run.header.notes, *(run.baseline.notes if run.baseline else ())))
     touched: dict[Note, set[Key]] = {note: set() for note in general}
     parts: list[Measurement | Verdict] = [*run.measurements, *run.verdicts]
     for part in parts:
         for note in part.notes:
             touched.setdefault(note, set()).add(part.key)
-    lines: list[str] = []
-    shown: Counter[str] = Counter()
-    for note, keys in touched.items():
-        shown[note.code] += 1
-        if everything or shown[note.code] <= _NOTES_PER_CODE:
-            lines.append(_remark(note, keys))
-    hidden = sum(max(count - _NOTES_PER_CODE, 0) for count in shown.values())
-    if hidden and not everything:
-        lines.append(f"{plural(hidden, 'more note')} of these kinds; -v shows all")
+    if everything:
+        return [_remark(note, keys) for note, keys in touched.items()]
+    lines = [_remark(note, touched[note]) for note in general]
+    alike: dict[str, list[Note]] = {}
+    for note in touched.keys() - general.keys():
+        alike.setdefault(note.code, []).append(note)
+    for code in sorted(alike):
+        notes = sorted(alike[code], key=lambda note: (-len(touched[note]), note.message))
+        others = f" (and {len(notes) - 1} like it; -v shows all)" if len(notes) > 1 else ""
+        lines.append(_remark(notes[0], touched[notes[0]]) + others)
     return lines
 
 
