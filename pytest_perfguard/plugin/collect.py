@@ -16,11 +16,8 @@ from pytest_perfguard.model.budget import Budget
 from pytest_perfguard.model.metric import Metric
 from pytest_perfguard.plugin import is_guarded
 from pytest_perfguard.plugin.guard import Guard
+from pytest_perfguard.plugin.task import TASK, TROUBLE, Troubles
 from pytest_perfguard.plugin.wake import wake
-
-TASK = pytest.StashKey[Task]()
-TROUBLE = pytest.StashKey[str]()
-"""Why a test cannot be guarded as it asks to be; raised when it is set up."""
 
 
 def collect(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -46,22 +43,6 @@ def collect(config: pytest.Config, items: list[pytest.Item]) -> None:
     _resolve_references(items)
     items[:] = _references_first(items)
     guard.engine.begin([item.stash[TASK] for item in items if TASK in item.stash])
-
-
-class Troubles:
-    """Stands in for the guard where the settings could not be read: the tests say so, and nothing is measured."""
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Fail a test that cannot be guarded as it asks to be."""
-        fail_on_trouble(item)
-
-
-def fail_on_trouble(item: pytest.Item) -> None:
-    """Raise what is wrong with the budgets of `item`, if anything is."""
-    trouble = item.stash.get(TROUBLE, None)
-    if trouble is not None:
-        pytest.fail(f"perfguard: {trouble}", pytrace=False)
 
 
 def _guard_item(item: pytest.Item, guard: Guard) -> None:

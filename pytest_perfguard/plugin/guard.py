@@ -17,10 +17,11 @@ from pytest_perfguard.model.measurement import Measurement
 from pytest_perfguard.model.note import Note
 from pytest_perfguard.model.run import Run
 from pytest_perfguard.model.verdict import Verdict
-from pytest_perfguard.plugin import transport
+from pytest_perfguard.plugin import has_workers, transport
 from pytest_perfguard.plugin.body import PASSES, BodyPasses
 from pytest_perfguard.plugin.protocol import BROKEN, note_broken, raise_broken, run_quiet_passes
 from pytest_perfguard.plugin.recording import RECORDING, Recording
+from pytest_perfguard.plugin.task import TASK, fail_on_trouble
 from pytest_perfguard.plugin.terminal import Display
 from pytest_perfguard.registry import Registry
 
@@ -75,8 +76,6 @@ class Guard:
 
         It is called for each attempt, also where another plugin makes several, and outside of all phases.
         """
-        from pytest_perfguard.plugin.collect import TASK
-
         item = self._current
         task = None if item is None else item.stash.get(TASK, None)
         if item is None or task is None or self.settings.disable or "perf" in getattr(item, "fixturenames", ()):
@@ -97,8 +96,6 @@ class Guard:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Fail a test that cannot be guarded as it asks to be; prepare what the fixture records into."""
-        from pytest_perfguard.plugin.collect import TASK, fail_on_trouble
-
         fail_on_trouble(item)
         raise_broken(item, "setup")
         task = item.stash.get(TASK, None)
@@ -113,8 +110,6 @@ class Guard:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """Measure the call phase of a guarded test, and fail it where a verdict says so."""
-        from pytest_perfguard.plugin.collect import TASK
-
         task = item.stash.get(TASK, None)
         if task is None or self.settings.disable:
             return (yield)
@@ -204,6 +199,4 @@ def _paragraph(verdict: Verdict) -> str:
 
 def _asked_workers(config: pytest.Config) -> int:
     """Return how many workers this controller has been asked for; 0 without xdist."""
-    from pytest_perfguard.plugin import has_workers
-
     return len(config.option.tx) if has_workers(config) else 0
