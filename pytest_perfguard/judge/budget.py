@@ -85,8 +85,10 @@ def _interval(series: Series, spread: Spread | None, policy: Policy) -> Interval
         return Interval(value=value, low=value, high=value, confidence=1.0)
     center, low, high = median_interval(series.per_call(), confidence=policy.budget_confidence)
     if spread is not None:
-        spread = add(spread, few_rounds(len(series), center * series.iterations))
-        low, high = widen(low, high, spread, confidence=policy.budget_confidence)
+        relative, seconds = few_rounds(len(series))
+        low, high = widen(
+            low, high, add(spread, relative), seconds / series.iterations, confidence=policy.budget_confidence
+        )
     return Interval(value=center, low=low, high=high, confidence=policy.budget_confidence)
 
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from pytest_perfguard.model.baseline import Record, StoredRun
+from pytest_perfguard.model.baseline import Record, StoredRun, Summary
 from pytest_perfguard.model.measurement import Key
 from pytest_perfguard.model.metric import REFERENCE, Metric, Nature
 from pytest_perfguard.stats.spread import UNKNOWN, Spread, few_rounds, fit_prior, from_steps, moderate, pool
@@ -37,7 +37,7 @@ class Witness:
 def within(records: Sequence[Record], metric: str) -> float:
     """Return how unsteady the values of `records` are for being made of few rounds, as a deviation of logarithms."""
     found = [summary for record in records if (summary := record.get(metric)) is not None]
-    return max((few_rounds(each.rounds, each.value * each.iterations) for each in found), default=0.0)
+    return max((_within(summary) for summary in found), default=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +84,11 @@ def learn(runs: Sequence[StoredRun], metrics: Iterable[Metric]) -> Noise:
         for place in {*plain, *relative}
     }
     return Noise(plain=usual_plain, relative=usual_relative, known=known)
+
+
+def _within(summary: Summary) -> float:
+    relative, seconds = few_rounds(summary.rounds)
+    return math.hypot(relative, math.log1p(seconds / max(summary.value * summary.iterations, 1e-9)))
 
 
 def _spread(values: Sequence[tuple[str, float]]) -> Spread | None:

@@ -25,9 +25,13 @@ def median_interval(values: Sequence[float], *, confidence: float) -> tuple[floa
     return statistics.median(ordered), ordered[rank], ordered[count - 1 - rank]
 
 
-def widen(low: float, high: float, spread: Spread, *, confidence: float) -> tuple[float, float]:
-    """Return an interval of positive values made wider by what another run of the same code may differ."""
+def widen(low: float, high: float, spread: Spread, deviation: float = 0.0, *, confidence: float) -> tuple[float, float]:
+    """Return an interval of positive values made wider by what another run of the same code may differ.
+
+    `spread` is of the logarithm, `deviation` in the values' own unit; the lower bound does not fall below 0.
+    """
     from scipy.special import stdtrit
 
-    reach = float(stdtrit(spread.degrees, 1 - (1 - confidence) / 2)) * spread.deviation
-    return low * math.exp(-reach), high * math.exp(reach)
+    reach = float(stdtrit(spread.degrees, 1 - (1 - confidence) / 2))
+    factor = math.exp(reach * spread.deviation)
+    return max(low / factor - reach * deviation, 0.0), high * factor + reach * deviation

@@ -96,18 +96,14 @@ def moderate(own: Spread | None, prior: Spread) -> Spread:
     return Spread(deviation=max(math.sqrt(variance), FLOOR), degrees=degrees)
 
 
-_NOTHING_KNOWN = 3.0
-"""A deviation with which a value says nothing any more, and exponentials do not overflow yet."""
+def few_rounds(rounds: int) -> tuple[float, float]:
+    """Return how unsteady a run of few rounds makes its value: a relative deviation, and one in seconds a round.
 
-
-def few_rounds(rounds: int, seconds: float) -> float:
-    """Return the standard deviation of the logarithm of a run's value for being made of few rounds of `seconds` each.
-
-    A body that was timed once, cold, differed by 8 to 18 % between processes, at 1 to 9 ms; shorter ones by more, since
-    what the first use of anything costs does not shrink with them. Both fade with the number of rounds: after five a
-    run's low quantile is hardly moved, after a hundred not at all.
+    A body that was timed once, cold, differed by 8 to 18 % between processes, at 1 to 9 ms. What the first use of
+    anything costs does not shrink with the body, hence the second part. Both fade with the number of rounds: after five
+    a run's low quantile is hardly moved, after a hundred not at all.
     """
-    return min(math.hypot(0.10 / rounds, 0.0005 / (rounds**2 * max(seconds, 1e-9))), _NOTHING_KNOWN)
+    return 0.10 / rounds, 0.0005 / rounds**2
 
 
 def add(spread: Spread, deviation: float) -> Spread:

@@ -97,6 +97,7 @@ def test_instruments_that_disturb_time_have_runs_of_their_own(either):
 
 
 ENDINGS = """
+    import time
     import pytest
 
     COUNT = {}
@@ -131,9 +132,10 @@ ENDINGS = """
         call("lenient")
 
     @pytest.mark.xfail(strict=True)
-    @pytest.mark.perf_budget(time="0.01 ns")
+    @pytest.mark.perf_budget(time="1 ms")
     def test_expected_over_budget():
         call("over")
+        time.sleep(0.01)
 
     @pytest.fixture
     def setup():
@@ -250,20 +252,21 @@ def test_default_budgets_of_the_ini_file(either):
         """
         perfguard_budgets =
             test_api.py: time=10 s, result_size=off
-            test_api.py::test_slow: time=0.01 ns
+            test_api.py::test_slow: time=1 ms
             # a comment
             other/*: time=10 s
         """
     )
     either.write(
         test_api="""
+        import time
         import pytest
 
         def test_quick():
             pass
 
         def test_slow():
-            pass
+            time.sleep(0.02)
 
         @pytest.mark.perf_budget(time="5 s")
         def test_slow_but_marked():
@@ -291,7 +294,7 @@ def test_default_budgets_of_the_ini_file(either):
     assert inner.outcomes.get("errors", 0) == 0
     assert {each["test"].rpartition("/")[2]: (each["outcome"], each["limit"]) for each in inner.verdicts()} == {
         "test_api.py::test_quick": ("passed", 10),
-        "test_api.py::test_slow": ("over budget", 1e-11),
+        "test_api.py::test_slow": ("over budget", 0.001),
         "test_api.py::test_slow_but_marked": ("passed", 5),
         "test_deep.py::Case::test_it": ("passed", 10),
     }

@@ -9,14 +9,16 @@ import pytest
 
 GUARDED = """
     import sqlite3
+    import time
     import pytest
 
     CALLS = []
 
-    @pytest.mark.perf_budget(time="0.01 ns")
+    @pytest.mark.perf_budget(time="1 ms")
     @pytest.mark.perf(rounds=3)
     def test_body():
         CALLS.append("body")
+        time.sleep(0.01)
 
     @pytest.mark.perf_budget(queries=0, time="0.01 ns")
     def test_fixture(perf):

@@ -228,6 +228,12 @@ def test_an_exact_budget_has_no_interval(count, outcome):
     assert "[" not in verdict.sentence
 
 
+def test_a_short_body_that_is_timed_once_passes_a_wide_budget_but_not_fails_a_narrow_one():
+    assert budget(measurement([200_000]), limit=0.1).outcome is Outcome.PASSED
+    assert budget(measurement([200_000]), limit=0.0001).outcome is Outcome.INCONCLUSIVE
+    assert budget(measurement([30_000_000]), limit=0.02).outcome is Outcome.OVER_BUDGET
+
+
 def test_one_slow_round_of_many_does_not_break_a_budget():
     assert budget(measurement([1_000_000] * 20 + [900_000_000]), limit=0.002).outcome is Outcome.PASSED
 

@@ -103,3 +103,7 @@ def test_widening_is_symmetric_on_the_logarithm():
     low, high = widen(2.0, 8.0, Spread(deviation=0.1, degrees=5), confidence=0.95)
     assert low / 2.0 == pytest.approx(8.0 / high)
     assert low < 2.0
+    assert widen(2.0, 8.0, Spread(deviation=0.1, degrees=5), 10.0, confidence=0.95) == (
+        0.0,
+        pytest.approx(high + 25.7, abs=0.1),
+    )
