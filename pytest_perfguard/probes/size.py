@@ -10,7 +10,7 @@ import sys
 import types
 import weakref
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, final
 
 from pytest_perfguard.errors import ProbeError
@@ -67,7 +67,7 @@ class SizeProbe:
 
     def start(self) -> None:
         """Do nothing, but raise `ProbeError` where Pympler cannot be imported."""
-        _asizer()
+        _sizes()
 
     def stop(self, token: Any, result: object = None) -> Reading:
         """Return the size of `result` in bytes."""
@@ -84,7 +84,7 @@ class SizeProbe:
                     ),
                 )
             )
-        size = _asizer()().asizeof(*found.plain, limit=0) + sum(map(_flat_size, found.special))
+        size = _sizes().Asizer().asizeof(*found.plain, limit=0) + sum(map(_flat_size, found.special))
         notes: tuple[Note, ...] = ()
         if found.proxies:
             notes = (
@@ -163,27 +163,35 @@ def _flat_size(item: object) -> int:
     return (size + 7) // 8 * 8
 
 
+_NAME = "pytest_perfguard._asizeof"
+
+
+def _sizes() -> Any:
+    """Return the copy of `pympler.asizeof`, which is in `sys.modules`: it looks itself up there when it works."""
+    module = _load()
+    sys.modules.setdefault(_NAME, module)  # who restores an earlier `sys.modules` has thrown it out
+    return module
+
+
 @functools.cache
-def _asizer() -> Callable[[], Any]:
-    """Return the class `pympler.asizeof.Asizer` of a copy of that module of our own.
+def _load() -> types.ModuleType:
+    """Return a copy of `pympler.asizeof` of our own.
 
     The module imports NumPy where it is installed, and keeps what it learns of types from the first object it meets:
     the copy does neither to the user's.
     """
-    name = "pytest_perfguard._asizeof"
     try:
         found = importlib.util.find_spec("pympler.asizeof")
     except ImportError:
         found = None
-    spec = found and importlib.util.spec_from_file_location(name, found.origin)
+    spec = found and importlib.util.spec_from_file_location(_NAME, found.origin)
     if not spec or spec.loader is None:
         raise ProbeError("the size of results cannot be measured: Pympler is not installed; pip install 'pympler>=1.1'")
     module = importlib.util.module_from_spec(spec)
     vars(module)["__builtins__"] = {**vars(builtins), "__import__": _import_without_numpy}
-    sys.modules[name] = module  # it looks itself up there
+    sys.modules[_NAME] = module
     spec.loader.exec_module(module)
-    asizer: Callable[[], Any] = module.Asizer
-    return asizer
+    return module
 
 
 def _import_without_numpy(name: str, *arguments: Any, **options: Any) -> Any:

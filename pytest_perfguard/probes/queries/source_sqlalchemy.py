@@ -32,12 +32,16 @@ class SQLAlchemySource:
         """Listen on all dialects; undoing also resets the flag that listening sets on their base class."""
         event = sys.modules["sqlalchemy.event"]
         base: Any = sys.modules["sqlalchemy.engine.interfaces"].Dialect
+        default: Any = sys.modules["sqlalchemy.engine.default"].DefaultDialect
         flag = base.__dict__.get("_has_events")
         handlers = _handlers(tape)
         for name, handler in handlers.items():
             event.listen(base, name, handler, insert=True)
+        ping = default.do_ping
+        default.do_ping = _hide(ping, tape)
 
         def undo() -> None:
+            default.do_ping = ping
             for name, handler in handlers.items():
                 event.remove(base, name, handler)
             if not _has_listeners(base):  # none that were added meanwhile
@@ -88,6 +92,22 @@ def _handlers(tape: Tape) -> dict[str, Callable[..., bool | None]]:
         zip(_EVENTS, (do_execute, do_executemany, do_execute_no_params), strict=True)
     )
     return handlers
+
+
+def _hide(ping: Callable[..., bool], tape: Tape) -> Callable[..., bool]:
+    # Whether a pool asks a connection for life depends on what used it before: no query of the measured code.
+    def do_ping(self: Any, connection: Any) -> bool:
+        raw = _raw_connection(connection) if self.is_async else None
+        if raw is not None:
+            tape.handled.add(id(raw))
+        try:
+            with tape.layer():
+                return ping(self, connection)
+        finally:
+            if raw is not None:
+                tape.handled.discard(id(raw))
+
+    return do_ping
 
 
 def _kind(context: Any) -> StatementKind | None:

@@ -1,77 +1,140 @@
-"""Follows sqlite3 connections that were open before anything recorded, by SQLite's own trace."""
+"""Follows sqlite3 connections by SQLite's own trace, for what does not pass through a method of ours."""
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
-from collections.abc import Callable
-from functools import cache
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from threading import get_ident
 from typing import Any
 
 from pytest_perfguard.model import Note
+from pytest_perfguard.model.metric import QUERIES, READS, WRITES
 from pytest_perfguard.probes.queries.tape import Tape
 
+UNDERMINED = (QUERIES.name, READS.name, WRITES.name)
+"""What cannot be trusted where statements may have gone unseen."""
+
 _WRITE = re.compile(r"\s*(?:INSERT|UPDATE|DELETE|REPLACE|WITH)\b", re.IGNORECASE)
+_CONTROL = re.compile(r"\s*(?:BEGIN|COMMIT|ROLLBACK(?!\s+TO))\b", re.IGNORECASE)
 
 
 class Tracer:
-    """Sets trace callbacks and takes them away.
+    """Sets trace callbacks and takes them away, and puts back the user's own, which is called meanwhile.
 
     A trace tells less than a call does: `executemany` shows as one statement per row, and SQLite repeats a statement
     for each trigger and each foreign key's action that it sets off. The second can be told where the database has such
-    things; the first is remarked upon. A trace callback of the user's own is lost: sqlite3 cannot be asked for it.
+    things; the first is remarked upon. What a method of ours has written down is not written down again.
     """
 
     def __init__(self, tape: Tape) -> None:
+        self.busy: set[tuple[int, int]] = set()
+        """Threads and ids of connections that execute what a method of ours has written down."""
+        self.thread = get_ident()
+        """The one that will take the callbacks away: a connection lets no other do so, unless its user allows it."""
+        self.known: set[int] = set()
+        """Ids of connections that were open before, or were opened in a way that is seen."""
         self._tape = tape
-        self._followed: list[Any] = []
-        self.unseen = 0
+        self._followed: list[_Trace] = []
 
-    def follow(self, connection: Any) -> None:
-        """Let the statements of `connection` run past the tape; counts it as unseen where its thread forbids that."""
+    def follow(self, connection: Any, *, watched: bool) -> bool:
+        """Let the statements of `connection` run past the tape; False where its thread forbids that.
+
+        `watched` connections are those that have methods of ours.
+        """
+        self.known.add(id(connection))
+        before = gc.get_referents(connection)
+        trace = _Trace(self._tape, self.busy, connection, watched=watched)
         try:
-            connection.set_trace_callback(self._callback(connection))
+            connection.set_trace_callback(trace)
         except Exception:  # noqa: BLE001 - sqlite3.ProgrammingError, without importing sqlite3
-            self.unseen += 1
-        else:
-            self._followed.append(connection)
+            return follows(connection)
+        users = _missing(before, gc.get_referents(connection))
+        trace.users = users.users if isinstance(users, _Trace) else users
+        self._followed.append(trace)
+        return True
 
     def release(self) -> None:
         """Take all callbacks away."""
         while self._followed:
-            connection = self._followed.pop()
+            trace = self._followed.pop()
+            connection = trace.connection()
             try:
-                connection.set_trace_callback(None)
-            except Exception:  # noqa: BLE001, S112 - it was closed meanwhile
+                connection.in_transaction  # noqa: B018 - raises where it was closed meanwhile
+                if trace in gc.get_referents(connection):
+                    connection.set_trace_callback(trace.users)
+                elif not trace.watched:
+                    self._tape.remark(_REPLACED)
+            except Exception:  # noqa: BLE001, S112
                 continue
 
-    def _callback(self, connection: Any) -> Callable[[str], None]:
+
+def follows(connection: Any) -> bool:
+    """Return whether a callback of ours is on `connection`."""
+    return any(type(found) is _Trace for found in gc.get_referents(connection))
+
+
+class _Trace:
+    def __init__(self, tape: Tape, busy: set[tuple[int, int]], connection: Any, *, watched: bool) -> None:
+        self.users: Callable[[str], object] | None = None
+        self.watched = watched
+        self.connection: Callable[[], Any] = _refer(connection)
+        self._identity = id(connection)
+        self._tape = tape
+        self._busy = busy
+        self._last: tuple[str, int, int] = ("", 0, 0)
+
+    def __call__(self, sql: str) -> None:
+        self._record(sql)
+        if self.users is not None:
+            self.users(sql)
+
+    def _record(self, sql: str) -> None:
         tape = self._tape
-        identity = id(connection)
-        last: tuple[str, int, int] = ("", 0, 0)
+        identity = self._identity
+        if not tape.recording or (get_ident(), identity) in self._busy or identity in tape.handled or tape.hidden():
+            return
+        if sql.startswith("-- ") and all(line.startswith("-- ") for line in sql.split("\n")):
+            return  # SQLite's way to show what a statement runs for itself: full-text search, R-trees
+        if self.watched and _CONTROL.match(sql):
+            return  # of its `commit` and the like: these are not written down for any connection of ours
+        frame = sys._getframe(2)
+        last = self._last
+        self._last = (sql, id(frame), frame.f_lasti)
+        again = self._last[1:] == last[1:]
+        doubtful = again and sql == last[0] and _WRITE.match(sql) is not None
+        if again and "executemany" in frame.f_code.co_names:
+            tape.remark(_ROWS)
+        tape.write(sql, None, dialect="sqlite", driver="sqlite3", counts=self._counts if doubtful else None)
 
-        @cache
-        def repeats_itself() -> bool:
-            with tape.layer():
-                return _has_actions(connection)
+    def _counts(self) -> bool:
+        return not self._repeats_itself
 
-        def counts() -> bool:
-            return not repeats_itself()
+    @cached_property
+    def _repeats_itself(self) -> bool:
+        with self._tape.layer():
+            return _has_actions(self.connection())
 
-        def traced(sql: str) -> None:
-            nonlocal last
-            if tape.hidden() or identity in tape.handled:
-                return
-            frame = sys._getframe(1)
-            place = (sql, id(frame), frame.f_lasti)
-            again = place[1:] == last[1:]
-            doubtful = again and sql == last[0] and _WRITE.match(sql) is not None
-            if again and "executemany" in frame.f_code.co_names:
-                tape.remark(_ROWS)
-            last = place
-            tape.write(sql, None, dialect="sqlite", driver="sqlite3", counts=counts if doubtful else None)
 
-        return traced
+def _refer(connection: Any) -> Callable[[], Any]:
+    try:
+        return weakref.ref(connection)
+    except TypeError:  # one of sqlite3's own type
+        return lambda: connection
+
+
+def _missing(before: Iterable[object], after: Iterable[object]) -> Any:
+    """Return the callable that `before` has and `after` has not: sqlite3 cannot be asked for it."""
+    left = Counter(map(id, after))
+    for found in before:
+        left[id(found)] -= 1
+        if left[id(found)] < 0 and callable(found):
+            return found
+    return None
 
 
 def _has_actions(connection: Any) -> bool:
@@ -91,8 +154,17 @@ def _has_actions(connection: Any) -> bool:
         return False
 
 
+_REMEDY = "open it in the measured call, or in a fixture of a test that has a query budget"
 _ROWS = Note(
     code="executemany-rows",
-    message="a sqlite3 connection had been open before the measured call: each row of executemany counts as one",
-    remedy="open it in the measured call, or in a fixture of a test that has a query budget",
+    message="a sqlite3 connection or cursor had been made before the measured call: each row of executemany counts as "
+    "one",
+    remedy=_REMEDY,
+)
+_REPLACED = Note(
+    code="unseen-connection",
+    message="the measured call set a trace callback on a sqlite3 connection that had been open before: what followed "
+    "was not seen",
+    remedy=_REMEDY,
+    undermines=UNDERMINED,
 )

@@ -191,3 +191,10 @@ def test_neither_numpy_nor_the_users_pympler_is_imported():
 
 def test_is_a_probe():
     assert isinstance(SizeProbe(), Probe)
+
+
+def test_sizes_stay_the_same_after_someone_restored_sys_modules(monkeypatch):
+    before = measure([Slotted(bytes(100))])
+    monkeypatch.delitem(sys.modules, "pytest_perfguard._asizeof")
+    assert measure([Slotted(bytes(100))]) == before
+    assert "pytest_perfguard._asizeof" in sys.modules

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sqlite3
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -163,3 +165,48 @@ def test_a_listener_that_came_meanwhile_stays():
     finally:
         sa.event.remove(sa.Engine, "do_execute", listen)
         Dialect._has_events = False
+
+
+def test_what_was_taken_before_is_seen(engine):
+    with orm.Session(engine) as session, engine.connect() as connection:
+        raw = connection.connection
+        calls = [
+            (session.execute, sa.text("SELECT 1")),
+            (connection.exec_driver_sql, "SELECT 1"),
+            (connection.execute, sa.select(1)),
+            (raw.cursor().execute, "SELECT 1"),
+            (raw.driver_connection.execute, "SELECT 1"),
+        ]
+        assert [read(*call).values["queries"] for call in calls] == [1] * len(calls)
+
+
+def test_what_a_pool_asks_for_itself_is_not_counted(tmp_path):
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/db", pool_pre_ping=True)
+
+    def call():
+        for _ in range(3):
+            with engine.connect() as connection:
+                connection.execute(sa.text("SELECT 1, 1"))
+
+    ping = sa.engine.default.DefaultDialect.do_ping
+    assert read(call).values["queries"] == 3
+    assert sa.engine.default.DefaultDialect.do_ping is ping
+    engine.dispose()
+    assert read(call).values["queries"] == 3
+    engine.dispose()
+
+
+def test_a_creator_of_the_users_own_is_seen(engine):
+    kept = partial(sqlite3.connect, ":memory:")
+    own = sa.create_engine("sqlite://", creator=kept)
+
+    def ask():
+        with own.connect() as connection:
+            connection.execute(sa.text("SELECT 1"))
+        own.dispose()
+
+    assert (read(ask).values["queries"], codes(read(ask))) == (1, [])
+
+
+def codes(reading):
+    return [note.code for note in reading.notes if note.undermines]

@@ -6,6 +6,9 @@ import sqlite3
 import sqlite3 as alias
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from sqlite3 import connect as early
 
@@ -13,11 +16,17 @@ import pytest
 
 from pytest_perfguard.model import StatementKind as Kind
 from pytest_perfguard.model.protocols import Probe
-from pytest_perfguard.probes.queries import QueryProbe, watch_connections
+from pytest_perfguard.probes.queries import QueryProbe, drivers, watch_connections
 
 ROOT = Path(__file__).parents[4]
 HERE = Path(__file__).relative_to(ROOT).as_posix()
 PROBE = QueryProbe(ROOT)
+
+
+@pytest.fixture(autouse=True)
+def _no_other_drivers(monkeypatch):
+    """Whichever tests ran before: what they loaded is not remarked upon."""
+    monkeypatch.setattr(drivers, "loaded", list)
 
 
 def read(call, *args):
@@ -132,6 +141,7 @@ def test_failing_statements_count_and_raise(db):
         assert read(call).values["reads"] == 2
 
 
+@pytest.mark.filterwarnings("ignore:Passing more than 1 positional:DeprecationWarning")
 def test_subclasses_of_the_user_still_work():
     class Cursor(sqlite3.Cursor):
         own = True
@@ -280,3 +290,154 @@ def test_open_connections_have_no_trace_left():
     assert len(gc.get_referents(connection)) == before
     assert read(lambda: None).values["reads"] == 0
     connection.close()
+
+
+class OwnCursor(sqlite3.Cursor):
+    pass
+
+
+class OwnConnection(sqlite3.Connection):
+    def cursor(self, factory=OwnCursor):
+        return super().cursor(factory)
+
+
+WAYS = {
+    "bound method": lambda made: made.execute,
+    "cursor": lambda made: partial(_execute_on, made.cursor()),
+    "bound method of a cursor": lambda made: made.cursor().execute,
+    "cursor of a subclass": lambda made: made.cursor(OwnCursor).execute,
+    "method of the type": lambda made: partial(sqlite3.Connection.execute, made),
+    "cursor of the type": lambda made: lambda sql: sqlite3.Cursor(made).execute(sql),
+    "closing": lambda made: partial(_execute_and_close, made),
+    "script": lambda made: made.executescript,
+    "asyncio.to_thread": lambda made: lambda sql: asyncio.run(asyncio.to_thread(_execute_on, made, sql)),
+}
+
+
+def _execute_on(cursor, sql):
+    cursor.execute(sql)
+
+
+def _execute_and_close(connection, sql):
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(sql)
+
+
+@contextmanager
+def watching(wanted):
+    end = watch_connections() if wanted else lambda: None
+    try:
+        yield
+    finally:
+        end()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("factory", [sqlite3.Connection, OwnConnection])
+@pytest.mark.parametrize("watched", [False, True])
+def test_what_was_taken_before_is_seen(way, factory, watched):
+    with watching(watched), closing(early(":memory:", factory=factory, check_same_thread=False)) as connection:
+        ask = WAYS[way](connection)
+        reading = read(lambda: [ask("SELECT 1") for _ in range(3)])
+        assert reading.values == {"queries": 3, "reads": 3, "writes": 0}
+        assert {statement.function.split(":")[0] for statement in reading.queries.statements} == {HERE}
+        assert not reading.notes
+        assert read(lambda: None).values["queries"] == 0
+
+
+def test_fetching_from_a_cursor_made_before_asks_nothing(db):
+    cursor = db().execute("SELECT 1 UNION SELECT 2")
+    reading = read(lambda: list(cursor))
+    assert (reading.values["queries"], reading.notes) == (0, ())
+
+
+@pytest.mark.parametrize(
+    ("watched", "by_cursor", "expected"),
+    [(True, False, (1, [])), (True, True, (0, ["unseen-connection"])), (False, False, (0, ["unseen-connection"]))],
+)
+def test_a_pool_of_threads_started_before(watched, by_cursor, expected):
+    with watching(watched), ThreadPoolExecutor(1) as pool:
+        connection = pool.submit(sqlite3.connect, ":memory:").result()
+        user = pool.submit(connection.cursor).result() if by_cursor else connection
+        reading = read(lambda: pool.submit(lambda: user.execute("SELECT 1")).result())
+        assert (reading.values["queries"], [note.code for note in reading.notes]) == expected
+        assert all(note.undermines == ("queries", "reads", "writes") for note in reading.notes)
+        pool.submit(connection.close).result()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_connection_let_go_by_another_thread_is_not_complained_of():
+    gc.disable()
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(lambda: sqlite3.connect(":memory:").execute("SELECT 1") and None).result()
+        assert not read(lambda: None).notes
+    finally:
+        gc.enable()
+        gc.collect()
+
+
+@pytest.mark.parametrize("way", [sqlite3.Connection, partial(sqlite3.connect)])
+def test_connections_opened_past_connect_undermine_the_count(way):
+    opened = []
+
+    def call():
+        opened.append(way(":memory:"))
+        opened[0].execute("SELECT 1")
+
+    (note,) = read(call).notes
+    assert (note.code, note.undermines) == ("unseen-opening", ("queries", "reads", "writes"))
+    assert read(lambda: opened[0].execute("SELECT 1")).values["queries"] == 1, "open before: followed by its trace"
+    opened[0].close()
+    assert not read(lambda: None).notes
+
+
+def test_the_users_own_trace_goes_on(db):
+    mine = []
+    connection = db()
+    connection.set_trace_callback(mine.append)
+    cursor = connection.cursor()
+    assert read(lambda: cursor.execute("SELECT 1")).values["reads"] == 1
+    cursor.execute("SELECT 2")
+    assert mine == ["SELECT 1", "SELECT 2"]
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_trace_set_in_the_block_stays(watched):
+    mine = []
+    with watching(watched), closing(sqlite3.connect(":memory:")) as connection:
+        reading = read(lambda: (connection.set_trace_callback(mine.append), connection.execute("SELECT 1")))
+        connection.execute("SELECT 2")
+    assert mine == ["SELECT 1", "SELECT 2"]
+    if watched:
+        assert (reading.values["queries"], reading.notes) == (1, ())
+    else:  # the one thing by which it could have been seen was taken away, and the reader is told so
+        assert [note.undermines for note in reading.notes] == [("queries", "reads", "writes")]
+
+
+@pytest.mark.parametrize("module", ["fts5(x)", "fts4(x)", "rtree(x, a, b)"])
+def test_what_virtual_tables_ask_for_themselves_is_not_counted(db, module):
+    connection = db()
+    try:
+        connection.execute(f"CREATE VIRTUAL TABLE v USING {module}")
+    except sqlite3.OperationalError as error:
+        pytest.skip(str(error))
+    cursor = connection.cursor()
+
+    def call():
+        for number in range(4):
+            cursor.execute(
+                "INSERT INTO v VALUES (?)" if "fts" in module else "INSERT INTO v VALUES (?, 1, 2)", [number]
+            )
+        list(connection.execute("SELECT * FROM v"))
+
+    assert read(call).values == {"queries": 5, "reads": 1, "writes": 4}
+
+
+def test_functions_that_sqlite_calls_back_may_ask():
+    def call():
+        with closing(sqlite3.connect(":memory:")) as connection:
+            connection.create_function("ask", 0, lambda: connection.execute("SELECT 7").fetchone()[0])
+            connection.execute("SELECT ask() UNION ALL SELECT ask()").fetchall()
+
+    assert read(call).values["reads"] == 3
