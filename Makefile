@@ -10,7 +10,7 @@ VERSIONS := 3.11 3.12 3.13 3.14
 USABLE := -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint bench aa power docs clean distclean
+.PHONY: help demo test test-all dogfood lint bench aa power docs clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -18,8 +18,10 @@ help: ## show this list
 demo: $(VENV)/.demo ## see two slowdowns found in an example project (about a minute)
 	$(BIN)/python examples/demo.py
 
-test: $(VENV)/.test ## run the test suite, then the example project's own
-	$(BIN)/python -m pytest tests
+# The guarded tests have a session of their own: it watches sqlite3, whose instrument the suite takes apart.
+test: $(VENV)/.test ## run the test suite, perfguard's guards of itself, then the example project's suite
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/dogfood
 	cd examples/shop && $(BIN)/python -m pytest -p no:randomly -p no:asyncio
 
 test-all: ## run the test suite with each Python from 3.11 on that this machine has
@@ -34,6 +36,9 @@ test-all: ## run the test suite with each Python from 3.11 on that this machine 
 		echo "=== Python $$version: not on this machine"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "failed with Python:$$failed"; exit 1; fi
+
+dogfood: $(VENV)/.test ## compare perfguard's own speed with the runs in baselines/
+	$(BIN)/python -m pytest tests/dogfood --perfguard-compare
 
 lint: $(VENV)/.lint ## check style, types and which module imports which
 	$(BIN)/ruff check

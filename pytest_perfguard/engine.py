@@ -16,7 +16,7 @@ from pytest_perfguard.judge.policy import Policy
 from pytest_perfguard.judge.regression import Against, compare_metric
 from pytest_perfguard.measure.plan import Plan, Progress
 from pytest_perfguard.measure.runner import Runner
-from pytest_perfguard.model.baseline import Baseline, Header, Record
+from pytest_perfguard.model.baseline import Baseline, Header, Record, StoredRun
 from pytest_perfguard.model.budget import Budget, Method
 from pytest_perfguard.model.commit import Commit, Machine
 from pytest_perfguard.model.measurement import Key, Measurement
@@ -112,6 +112,15 @@ class Engine:
         self._open.callback(lineage.close)
         return lineage, notes
 
+    def check(self) -> None:
+        """Raise `LineageError` or `StoreError` where a baseline is asked for by a name that names nothing."""
+        if self.settings.compare in (None, "auto"):
+            return
+        from pytest_perfguard.baseline.selection import check_wanted
+
+        lineage, _ = self._history
+        check_wanted(self.store, lineage, self.settings.compare)
+
     @cached_property
     def baseline(self) -> Baseline | None:
         """What this run is compared with, None where it is with nothing; what is wrong with it is in its notes."""
@@ -121,7 +130,8 @@ class Engine:
 
         lineage, notes = self._history
         try:
-            chosen = select(self.store, lineage, self.machine, lineage.head(), self.settings.compare)
+            where = str(self.root / self.settings.store)
+            chosen = select(self.store, lineage, self.machine, lineage.head(), self.settings.compare, where=where)
         except PerfguardError as error:
             return Baseline(notes=(*notes, Note(code="no-baseline", message=str(error))))
         return replace(chosen, notes=(*notes, *chosen.notes, *self.store.notes))
@@ -136,12 +146,25 @@ class Engine:
         return learn(same, self.registry.metrics.values())
 
     @cached_property
-    def _base_records(self) -> dict[Key, list[Record]]:
-        records: dict[Key, list[Record]] = {}
-        for run in self.baseline.runs if self.baseline is not None else ():
-            for record in run.records:
-                records.setdefault(record.key, []).append(record)
-        return records
+    def _bases(self) -> list[_Base]:
+        """What a measurement is compared with, best first: the chosen commit, then older ones for what it lacks."""
+        baseline = self.baseline
+        if baseline is None:
+            return []
+        bases = [_Base(against=_against(baseline), records=_by_key(baseline.runs))]
+        commits: dict[str, list[StoredRun]] = {}
+        for run in baseline.older:
+            commits.setdefault(run.header.commit.sha, []).append(run)
+        for sha, runs in commits.items():
+            distance = self._history[0].distance(sha)
+            parts = [*_away(distance), f"the baseline at {_name(baseline)} does not have it"]
+            words = f"{runs[0].header.commit.short} ({', '.join(parts)})"
+            bases.append(_Base(against=Against(words=words), records=_by_key(runs)))
+        return bases
+
+    def _base_of(self, key: Key, metric: str) -> _Base:
+        """Return the first that has a metric of a measurement, the chosen commit where none has."""
+        return next((base for base in self._bases if base.has(key, metric)), self._bases[0])
 
     def plan(self, task: Task, name: str, method: Method | None = None) -> Plan:
         """Return how the measurement `name` of `task` is made."""
@@ -187,7 +210,7 @@ class Engine:
             measurements=tuple(sorted(measurements, key=lambda measurement: measurement.key)),
             verdicts=tuple(verdicts),
             baseline=self.baseline,
-            notes=tuple(notes),
+            notes=(*notes, *self._partial(measurements)),
         )
 
     def save(self, run: Run) -> Note:
@@ -210,6 +233,15 @@ class Engine:
                 notes.append(Note(code="report", message=f"wrote {name} report to {self._shown(target)}"))
             except PerfguardError as error:
                 notes.append(Note(code="report-failed", message=str(error)))
+            except Exception as error:  # noqa: BLE001 - what others wrote may raise anything, and must not end the run
+                reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+                notes.append(
+                    Note(
+                        code="report-failed",
+                        message=f"the {name} report was not written, its reporter raised {reason}",
+                        remedy="leave that format out, or tell whoever wrote the reporter",
+                    )
+                )
         return notes
 
     def _compare(self, task: Task, measurement: Measurement, comparisons: int) -> list[Verdict]:
@@ -217,14 +249,13 @@ class Engine:
         if baseline is None:
             return []
         head = Record.of(measurement)
-        base = self._base_records.get(measurement.key, [])
         doubted = {metric for note in measurement.notes for metric in note.undermines}
         return [
             compare_metric(
                 series.metric,
                 [head],
-                base,
-                against=_against(baseline),
+                base.records.get(measurement.key, []),
+                against=base.against,
                 noise=self.noise,
                 policy=self.policy,
                 margin=task.method.min_effect,
@@ -232,7 +263,29 @@ class Engine:
             )
             for series in measurement.series
             if series.metric.compared and series.metric.name not in doubted
+            for base in [self._base_of(measurement.key, series.metric.name)]
         ]
+
+    def _partial(self, measurements: Sequence[Measurement]) -> tuple[Note, ...]:
+        """Return a remark where the chosen baseline does not have all that this run measured."""
+        baseline = self.baseline
+        if baseline is None or not baseline.runs:
+            return ()
+        chosen, *older = self._bases
+        wanted = {measurement.key for measurement in measurements}
+        lacking = wanted - chosen.records.keys()
+        if not lacking:
+            return ()
+        elsewhere = sum(any(key in base.records for base in older) for key in lacking)
+        counts = {"with older commits": elsewhere, "with nothing": len(lacking) - elsewhere}
+        others = " and ".join(f"{count} {what}" for what, count in counts.items() if count)
+        return (
+            Note(
+                code="partial-baseline",
+                message=f"the baseline at {_name(baseline)} has {len(wanted) - len(lacking)} of {len(wanted)} "
+                f"measurements of this run; compared otherwise: {others}",
+            ),
+        )
 
     def _remember(self, measurement: Measurement) -> None:
         test = measurement.key.test
@@ -260,6 +313,25 @@ class Engine:
             return str(path)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Base:
+    """The stored runs of one commit, by what they measured."""
+
+    against: Against
+    records: dict[Key, list[Record]]
+
+    def has(self, key: Key, metric: str) -> bool:
+        return any(record.get(metric) is not None for record in self.records.get(key, ()))
+
+
+def _by_key(runs: Sequence[StoredRun]) -> dict[Key, list[Record]]:
+    records: dict[Key, list[Record]] = {}
+    for run in runs:
+        for record in run.records:
+            records.setdefault(record.key, []).append(record)
+    return records
+
+
 def _policy(settings: Settings) -> Policy:
     return Policy(
         confidence=settings.confidence,
@@ -271,13 +343,23 @@ def _policy(settings: Settings) -> Policy:
 
 
 def _against(baseline: Baseline) -> Against:
-    words = baseline.commit.short if baseline.commit is not None else "the store"
+    words = _name(baseline)
     parts = [baseline.reason] if baseline.reason else []
-    if baseline.distance:
-        parts.append("1 commit back" if baseline.distance == 1 else f"{baseline.distance} commits back")
+    parts += _away(baseline.distance)
     if parts:
         words += f" ({', '.join(parts)})"
-    return Against(words=words, weak=baseline.weak, foreign=baseline.foreign)
+    lone = baseline.commit is not None and not baseline.commit.sha
+    return Against(words=words, weak=baseline.weak, foreign=baseline.foreign, lone=lone)
+
+
+def _name(baseline: Baseline) -> str:
+    return baseline.commit.short if baseline.commit is not None else "the store"
+
+
+def _away(distance: int | None) -> list[str]:
+    if not distance:
+        return []
+    return ["1 commit back" if distance == 1 else f"{distance} commits back"]
 
 
 def _measured_for(budget: Budget, measurements: Sequence[Measurement]) -> list[Measurement]:

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from pytest_perfguard.errors import ConfigError
+from pytest_perfguard.errors import ConfigError, MeasurementError
 from pytest_perfguard.model.metric import BUILTIN, Metric
 from pytest_perfguard.model.protocols import Probe, Reporter
 
@@ -41,6 +41,7 @@ class Registry:
         """`root` is the folder that the user's own code is in, and that its paths are shown relative to."""
         self._root = root
         self.metrics: dict[str, Metric] = dict(BUILTIN)
+        self._own: dict[str, Metric] = {}
         self._probes: dict[str, Factory] = dict(_PROBES)
         self._reporters: dict[str, Factory] = dict(_REPORTERS)
 
@@ -53,6 +54,16 @@ class Registry:
         for metric in metrics:
             self.metrics[metric.name] = metric
             self._probes[metric.name] = factory
+
+    def define(self, metric: Metric) -> None:
+        """Keep the definition of a metric that a test records; another of the same name is a `MeasurementError`."""
+        known = self._own.setdefault(metric.name, metric)
+        if known != metric:
+            raise MeasurementError(
+                f"the metric {metric.name!r} is in {str(metric.unit)!r} here, {metric.better} is better, and was in "
+                f"{str(known.unit)!r}, {known.better} is better, before in this run; "
+                "give each quantity a name of its own"
+            )
 
     def add_reporter(self, name: str, factory: Factory) -> None:
         """Make `factory` the reporter called `name`; a name that is taken is a `ConfigError`."""

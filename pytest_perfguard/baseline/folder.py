@@ -26,8 +26,10 @@ from pytest_perfguard.errors import StoreError, StoreFormatError
 from pytest_perfguard.model import Header, Key, Measurement, Note, Record, Series, StoredRun
 from pytest_perfguard.model.codec import to_plain
 
+_GZIP_MAGIC = b"\x1f\x8b"
 _FRONT = 4096
 """Bytes that nearly always hold the first two lines of a run."""
+_RESTORE = "delete the file, or restore it from git"
 
 
 class FolderStore:
@@ -42,6 +44,8 @@ class FolderStore:
         self._root = str(path)
         self.notes: list[Note] = []
         self._fronts: dict[str, schema.Front | None] = {}
+        self._unreadable: set[str] = set()
+        """Paths of runs of which a note says more than that they are damaged."""
         self._checked = False
 
     def __repr__(self) -> str:
@@ -141,8 +145,13 @@ class FolderStore:
             path = self.path / "store.json"
             try:
                 schema.check_store(path.read_bytes(), str(path))
-            except (FileNotFoundError, NotADirectoryError):
+            except FileNotFoundError:
                 return
+            except NotADirectoryError as error:
+                raise StoreError(
+                    f"{self.path} is a file where the folder of baselines should be; move it away, or choose another "
+                    "folder for baselines"
+                ) from error
             except OSError as error:
                 raise StoreError(_read_trouble(path, error)) from error
             self._checked = True
@@ -193,7 +202,7 @@ class FolderStore:
             front = self._decode_front(path, data)
             if front is None and data is not None and len(data) == _FRONT:
                 front = self._decode_front(path, self._read(path, 0, None))
-            if front is None:
+            if front is None and data is not None and path not in self._unreadable:
                 self._note("damaged-run", f"{self.path / path} is damaged or cut short, and was left out")
             self._fronts[path] = front
         return self._fronts[path]
@@ -204,6 +213,7 @@ class FolderStore:
         try:
             return schema.decode_front(data, f"{self._root}/{path}")
         except StoreFormatError as error:
+            self._unreadable.add(path)
             self._note("unreadable-run", str(error))
             return None
 
@@ -262,7 +272,8 @@ class FolderStore:
             raise StoreError(_read_trouble(self.path / path, error)) from error
 
     def _note(self, code: str, message: str) -> None:
-        note = Note(code=code, message=message, remedy="delete the file, or restore it from git")
+        what, _, remedy = message.rpartition("; ")
+        note = Note(code=code, message=what or message, remedy=remedy if what else _RESTORE)
         if note not in self.notes:
             self.notes.append(note)
 
@@ -273,7 +284,13 @@ def load_file(path: Path) -> StoredRun:
         data = path.read_bytes()
     except OSError as error:
         raise StoreError(_read_trouble(path, error)) from error
-    front = schema.decode_front(data, str(path))
+    if not data.startswith(_GZIP_MAGIC):
+        raise StoreFormatError(f"{path} is not a run file; name a revision, or a {schema.SUFFIX} file of a store")
+    try:
+        front = schema.decode_front(data, str(path))
+    except StoreFormatError as error:
+        # Who names a file is not to be told to delete it.
+        raise StoreFormatError(str(error).replace("; delete it, or restore it", "; restore it", 1)) from error
     lines = [] if front is None else list(_all_lines(data, front))
     if front is None or len(lines) != front.records:
         raise StoreFormatError(f"{path} is damaged or cut short; restore it from git, or name another file")

@@ -14,7 +14,7 @@ from pytest_perfguard.errors import LineageError
 from pytest_perfguard.model import Commit, Note
 from pytest_perfguard.model.protocols import Lineage
 
-_NO_GIT = "there is no git command on PATH; install git, or name a stored run's file"
+_NO_GIT = "there is no git command on PATH; install git"
 _ZEROS = "0" * 40
 _CHUNK = 1 << 20
 
@@ -281,7 +281,7 @@ def _repository(root: Path) -> Any:
         raise LineageError(_NO_GIT) from error
     except (git.NoSuchPathError, git.InvalidGitRepositoryError) as error:
         raise LineageError(
-            f"{root} is in no git repository; run `git init` there, or name a stored run's file"
+            f"{root} is in no git repository; run `git init` there, so that runs of a commit are taken together"
         ) from error
     except git.GitCommandError as error:
         if repository is not None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_perfguard.baseline.folder import load_file
 from pytest_perfguard.errors import LineageError, StoreError
-from pytest_perfguard.model import Baseline, Commit, Header, Machine, Note
+from pytest_perfguard.model import Baseline, Commit, Header, Machine, Note, StoredRun
 from pytest_perfguard.model.protocols import Lineage, Store
 
 AUTO = "auto"
 REACH = 500
 """First-parent ancestors among which a stored commit is looked for."""
+OLDER = 20
+"""Runs of further commits that fill in what the chosen one does not have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +27,38 @@ class _Choice:
     weak: bool = False
 
 
+def check_wanted(store: Store, lineage: Lineage, wanted: str) -> None:
+    """Raise where `wanted`, as `select` takes it, names nothing: no commit, and no run file that can be read.
+
+    A commit without stored runs is none of this: the first run of a pipeline has nothing to be compared with.
+    Raises `LineageError` for a revision, `StoreError` for a path.
+    """
+    if wanted == AUTO:
+        return
+    path = Path(wanted)
+    if path.is_file():
+        load_file(path)
+        return
+    try:
+        _sha(lineage, wanted, (header.commit.sha for header in store.headers()))
+    except LineageError as error:
+        if path.is_dir():
+            raise StoreError(
+                f"{wanted} is a folder and no revision; name a revision, or one run's file, and the folder of all runs "
+                "with --perfguard-store"
+            ) from error
+        raise
+
+
 def select(
-    store: Store, lineage: Lineage, machine: Machine, head: Commit, wanted: str = AUTO, *, history: int = 20
+    store: Store,
+    lineage: Lineage,
+    machine: Machine,
+    head: Commit,
+    wanted: str = AUTO,
+    *,
+    history: int = 20,
+    where: str = "",
 ) -> Baseline:
     """Return the runs to compare a run of `head` on `machine` with, and up to `history` further ones.
 
@@ -35,7 +67,9 @@ def select(
     the line that this branch left; the nearest on the branch itself; a commit with the same tree; weakly, the newest
     run of the default branch, and then the newest of all. Runs of this class of machines go before those of others,
     which are named as foreign. A run of uncommitted changes is never chosen. Where nothing is found, the baseline has
-    no runs, and a note says what to do. Raises `StoreError` where the store cannot be read.
+    no runs, and a note says what to do; `where` names the store in it. What "auto" would have taken next on the line
+    of history comes along as `older`, for measurements that the chosen runs do not have. Raises `StoreError` where the
+    store cannot be read.
     """
     stored = store.headers()
     known = [header for header in stored if not header.commit.dirty]
@@ -56,17 +90,23 @@ def select(
             chosen = chosen if choice.sha else chosen[:1]
             runs = store.load(chosen)
             if runs:
-                further = _further(known, machine, {header.run_id for header in chosen})
+                further = _further(known, machine, {header.run_id for header in chosen})[:history]
+                older = []
+                if wanted == AUTO and group is ours and not choice.weak:
+                    older = _older(ours, lineage, head, choice.sha)
+                loaded = {run.header.run_id: run for run in store.load(_union(older, further))}
                 return Baseline(
                     runs=tuple(runs),
-                    history=tuple(store.load(further[:history])),
+                    history=_those(loaded, further),
+                    older=_those(loaded, older),
                     commit=chosen[0].commit,
                     reason=choice.reason,
                     distance=lineage.distance(choice.sha),
                     weak=choice.weak,
                     foreign=differences(chosen[0].machine, machine),
                 )
-    return Baseline(notes=(_nothing(stored, wanted),))
+    reason = "" if wanted == AUTO else f"no run of {wanted} is stored in {where or 'the store'}"
+    return Baseline(reason=reason, notes=(_nothing(stored, wanted, where),))
 
 
 def differences(theirs: Machine, ours: Machine) -> tuple[str, ...]:
@@ -95,6 +135,7 @@ def _choices(known: Sequence[Header], lineage: Lineage, head: Commit) -> Iterato
 
 
 def _before(known: Sequence[Header], lineage: Lineage, head: Commit) -> Iterator[_Choice]:
+    """Yield what lies before the run in the project's history; of the line of the trunk all, of the branch as well."""
     shas = {header.commit.sha for header in known if header.commit.sha}
     # A clean HEAD that has runs is compared with what came before it, not with itself.
     itself = head.sha if not head.dirty else ""
@@ -108,10 +149,28 @@ def _before(known: Sequence[Header], lineage: Lineage, head: Commit) -> Iterator
     for place, sha in enumerate(line):
         if sha in shas and sha != itself:
             yield _Choice(sha=sha, reason=_on_line(place, head.sha in line, trunk))
-            break
     near = [(distance, sha) for sha in shas if (distance := lineage.distance(sha))]
-    if near:
-        yield _Choice(sha=min(near)[1], reason="nearest ancestor on this branch")
+    for _, sha in sorted(near):
+        yield _Choice(sha=sha, reason="nearest ancestor on this branch")
+
+
+def _older(ours: Sequence[Header], lineage: Lineage, head: Commit, chosen: str) -> list[Header]:
+    """Return the runs of the commits before the run other than `chosen`, best first; whole commits, about `OLDER`."""
+    found: list[Header] = []
+    for sha in dict.fromkeys(choice.sha for choice in _before(ours, lineage, head)):
+        runs = [header for header in ours if header.commit.sha == sha != chosen]
+        if found and len(found) + len(runs) > OLDER:
+            break
+        found += runs
+    return found
+
+
+def _union(*groups: Sequence[Header]) -> list[Header]:
+    return list({header.run_id: header for group in groups for header in group}.values())
+
+
+def _those(loaded: Mapping[str, StoredRun], headers: Sequence[Header]) -> tuple[StoredRun, ...]:
+    return tuple(loaded[header.run_id] for header in headers if header.run_id in loaded)
 
 
 def _alike(known: Sequence[Header], head: Commit) -> Iterator[_Choice]:
@@ -147,17 +206,25 @@ def _on_line(place: int, head_is_on_it: bool, trunk: str) -> str:
 
 
 def _named(known: Sequence[Header], lineage: Lineage, wanted: str) -> tuple[list[_Choice], Note | None]:
-    shas = list(dict.fromkeys(header.commit.sha for header in known if header.commit.sha))
+    shas = {header.commit.sha for header in known if header.commit.sha}
     try:
-        sha = lineage.resolve(wanted).sha
+        sha = _sha(lineage, wanted, shas)
     except LineageError as error:
-        # The store may know commits that this clone does not have.
-        found = [sha for sha in shas if len(wanted) >= 4 and sha.startswith(wanted.lower())]
-        if len(found) == 1:
-            return [_Choice(sha=found[0], reason=f"{wanted}, as asked for")], None
         what, _, remedy = str(error).partition("; ")
         return [], Note(code="no-baseline", message=what, remedy=remedy)
     return ([_Choice(sha=sha, reason=f"{wanted}, as asked for")] if sha in shas else []), None
+
+
+def _sha(lineage: Lineage, wanted: str, stored: Iterable[str]) -> str:
+    """Return the SHA that a revision names; raises `LineageError`."""
+    try:
+        return lineage.resolve(wanted).sha
+    except LineageError:
+        # The store may know commits that this clone does not have.
+        found = {sha for sha in stored if len(wanted) >= 4 and sha.startswith(wanted.lower())}
+        if len(found) != 1:
+            raise
+        return found.pop()
 
 
 def _from_file(store: Store, path: Path, machine: Machine, further: Sequence[Header]) -> Baseline:
@@ -201,14 +268,15 @@ def _hardware(machine: Machine) -> str:
     return f"{machine.system} {machine.architecture} with {machine.processors} x {brand}"
 
 
-def _nothing(stored: Sequence[Header], wanted: str) -> Note:
+def _nothing(stored: Sequence[Header], wanted: str, where: str) -> Note:
+    place = f" ({where})" if where else ""
     if wanted != AUTO:
-        message = f"the store has no run of {wanted}"
+        message = f"the store has no run of {wanted}{place}"
         remedy = f"run `pytest --perfguard-save` on {wanted}"
     elif stored:
-        message = "the store has only runs of uncommitted changes, and none can be a baseline"
+        message = f"the store has only runs of uncommitted changes, and none can be a baseline{place}"
         remedy = "run `pytest --perfguard-save` on a commit without changes"
     else:
-        message = "the store has no runs yet"
+        message = f"the store has no runs yet{place}"
         remedy = "run `pytest --perfguard-save` on the commit to compare with"
     return Note(code="no-baseline", message=message, remedy=remedy)

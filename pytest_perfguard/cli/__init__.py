@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pytest_perfguard.errors import PerfguardError
+
+if TYPE_CHECKING:
+    from pytest_perfguard.cli.workplace import Workplace
 
 _ERROR = 2
 _CLOSED_PIPE = 141
@@ -18,19 +21,19 @@ _INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` and return its exit code: 0 done, 1 found something bad, 2 could not be done."""
     from pytest_perfguard.cli.arguments import build_parser
+    from pytest_perfguard.cli.output import prepare_streams
     from pytest_perfguard.cli.workplace import Workplace
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal or pipe of a narrow encoding shows a question mark rather than ending the command.
-        sys.stdout.reconfigure(errors="replace")
+    prepare_streams()
     arguments = build_parser().parse_args(argv)
     place = Workplace.find(arguments.store)
     try:
         code: int = arguments.command(arguments, place)
         sys.stdout.flush()
-        for note in place.notes():
-            print(f"perfguard: note: {note}", file=sys.stderr)
+        _print_notes(place)
     except PerfguardError as error:
+        # They may hold the cause: a store is as good as empty where all its files are damaged.
+        _print_notes(place)
         print(f"perfguard: error: {error}", file=sys.stderr)
         return _ERROR
     except BrokenPipeError:
@@ -42,3 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         place.close()
     return code
+
+
+def _print_notes(place: Workplace) -> None:
+    for note in place.notes():
+        print(f"perfguard: note: {note}", file=sys.stderr)

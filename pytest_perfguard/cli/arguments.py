@@ -77,7 +77,10 @@ def _late(name: str) -> Command:
 
 
 def _count(text: str) -> int:
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number; write how many runs to keep") from None
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text} is negative")
     return number

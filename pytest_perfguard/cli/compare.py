@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +39,15 @@ def run(arguments: argparse.Namespace, place: Workplace) -> int:
             foreign=foreign,
         ),
     )
-    print(f"{plural(len(head), 'run')} of {head[0].header.commit.short}")
+    now, before = head[0].header.commit, base[0].header.commit
+    print(
+        f"{plural(len(head), 'run')} of {now.short} (now) against {plural(len(base), 'run')} of {before.short} (before)"
+    )
+    if _is_older(place, now, before):
+        print(
+            f"note: {now.short} is older than {before.short}; to ask what the latter changed, write: "
+            f"perfguard compare {shlex.quote(arguments.base)} {shlex.quote(arguments.head)}"
+        )
     print_lines(summary_lines(result, verbose=arguments.verbose, width=width()))
     return _REGRESSED if any(verdict.outcome is Outcome.REGRESSED for verdict in verdicts) else 0
 
@@ -103,6 +112,17 @@ def _exact(stored: StoredRun) -> StoredRun:
         return replace(record, summaries=tuple(exact))
 
     return replace(stored, records=tuple(keep(record) for record in stored.records))
+
+
+def _is_older(place: Workplace, head: Commit, base: Commit) -> bool:
+    """Return whether `head` comes before `base` in the history, or where the clone does not tell, in time."""
+    try:
+        from_head, from_base = place.lineage.distance(head.sha), place.lineage.distance(base.sha)
+    except LineageError:
+        from_head = from_base = None
+    if from_head is not None and from_base is not None:
+        return from_head > from_base
+    return 0 < head.time < base.time
 
 
 def _distance(place: Workplace, base: Commit, head: Commit) -> int | None:

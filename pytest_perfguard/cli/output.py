@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
 
-from pytest_perfguard.report.terminal import Line
+from pytest_perfguard.report.terminal import ASCII, Line
 
 _COLOURS = {"red": "31", "green": "32", "yellow": "33"}
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII = "_.,-=+*#"
+_FALL_BACK = "perfguard"
 _LEAST_SPAN = 0.1
 """A sparkline is at least this high, relative to its values: noise of a few per cent is to look flat."""
+
+
+def prepare_streams() -> None:
+    """Let standard output and error show what their encoding lacks in ASCII, or as "?", rather than raise."""
+    codecs.register_error(_FALL_BACK, _fall_back)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_FALL_BACK)
+
+
+def _fall_back(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(ASCII.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[str] = ()) -> str:

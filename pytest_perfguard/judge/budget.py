@@ -37,7 +37,12 @@ def judge_budget(
         return policy.settle(_invalid(measurement, metric, budget, str(doubts[0]), doubts))
     series = measurement.get(metric.name)
     if series is None:
-        return policy.settle(_invalid(measurement, metric, budget, "nothing measured it", ()))
+        note = Note(
+            code="not-measured",
+            message=f"nothing measured {metric.name}, which has a budget ({budget.origin})",
+            remedy="call perf(...) in the test, or take the budget away",
+        )
+        return policy.settle(_invalid(measurement, metric, budget, "nothing measured it", (note,)))
     spread = noise.of(measurement.key, metric.name)[0]
     value = _interval(series, spread, policy)
     low, high, limit = value.low, value.high, budget.limit
@@ -49,7 +54,12 @@ def judge_budget(
                 f"its reference {budget.reference!r} was not measured before it in this process ({budget.origin}); "
                 "name a test or a named measurement that runs earlier, and run both on the same worker"
             )
-            return policy.settle(_invalid(measurement, metric, budget, reason, ()))
+            note = Note(
+                code="no-reference",
+                message=f"the reference {budget.reference!r} was not measured before its budget ({budget.origin})",
+                remedy="name a test or a named measurement that runs earlier, and run both on the same worker",
+            )
+            return policy.settle(_invalid(measurement, metric, budget, reason, (note,)))
         # Both ran in one process, so what another run may differ is counted once; the reference's rounds add theirs.
         beside = _interval(other, None, policy)
         limit = budget.factor * beside.value

@@ -31,6 +31,8 @@ class Against:
     """For example "1a2b3c4d5e6f (merge base with main, 2 commits back)"."""
     weak: bool = False
     foreign: tuple[str, ...] = ()
+    lone: bool = False
+    """Whether it has no commit, so that further runs of it cannot be stored."""
 
 
 def compare_metric(
@@ -110,7 +112,7 @@ def _timed(
         outcome = Outcome.UNCHANGED
     else:
         outcome = Outcome.INCONCLUSIVE
-        notes = (_advice(key, metric, head, base, noise, alpha=alpha, margin=edge),)
+        notes = (_advice(key, metric, head, base, noise, against, alpha=alpha, margin=edge),)
     now, before = _center(head, metric), _center(base, metric)
     return Verdict(
         key=key,
@@ -155,12 +157,14 @@ def _exact(metric: Metric, head: Sequence[Record], base: Sequence[Record], again
     else:
         outcome, before = Outcome.UNCHANGED, worst
     head_log, base_log = head[0].queries, base[0].queries
-    reason = ""
+    reason = remedy = ""
     if head_log is not None and base_log is not None and metric.name in ("queries", "reads", "writes"):
         if head_log.statements and (head_log.dialect, head_log.driver) != (base_log.dialect, base_log.driver):
             reason = f"the baseline was made with {_backend(base_log)}, this run with {_backend(head_log)}"
+            remedy = "run both with the same database and driver"
         elif base_log.statements and not head_log.statements:
-            reason = "no statement was seen where the baseline had some; if that is meant, store a new baseline"
+            reason = "no statement was seen where the baseline had some"
+            remedy = "if that is meant, store a new baseline"
         outcome = Outcome.INVALID if reason else outcome
         if outcome is not Outcome.UNCHANGED:
             details = tuple(diff(base_log, head_log))
@@ -176,10 +180,11 @@ def _exact(metric: Metric, head: Sequence[Record], base: Sequence[Record], again
         value=_point([now]),
         baseline=before,
         effect=effect,
-        sentence=sentence.invalid(key, metric, reason)
+        sentence=sentence.invalid(key, metric, f"{reason}; {remedy}")
         if reason
         else sentence.exact(key, metric, outcome, now, before, against.words),
         details=details,
+        notes=(Note(code="not-comparable", message=reason, remedy=remedy),) if reason else (),
     )
 
 
@@ -192,7 +197,13 @@ def _backend(log: QueryLog) -> str:
 
 
 def _advice(
-    key: Key, metric: Metric, head: Sequence[Record], base: Sequence[Record], noise: Noise, **how: float
+    key: Key,
+    metric: Metric,
+    head: Sequence[Record],
+    base: Sequence[Record],
+    noise: Noise,
+    against: Against,
+    **how: float,
 ) -> Note:
     """Return what would have to be done for a change of 25 % to be seen."""
     unsteady = within((*head, *base), metric.name)
@@ -209,6 +220,12 @@ def _advice(
             code="too-noisy",
             message="stored times of this test differ too much for +25 % to be seen, however many runs are stored",
             remedy="measure a longer or steadier piece of it, or use a calmer machine",
+        )
+    if against.lone:
+        return Note(
+            code="few-runs",
+            message="without a commit each stored run stands alone, and one is too few for times like these",
+            remedy="run `git init`, so that the runs of a commit are taken together",
         )
     wanted = (
         f"{max(needed - len(base), 0)} more of the baseline commit and {max(needed - len(head), 0)} more of this one"

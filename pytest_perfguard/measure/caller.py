@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from pytest_perfguard.errors import MeasurementError
 from pytest_perfguard.measure.loop import repeat_await, repeat_call
 from pytest_perfguard.measure.plan import Call
+from pytest_perfguard.model.note import Note
 
 Arguments = tuple[Sequence[Any], Mapping[str, Any]]
 
@@ -21,7 +23,7 @@ class Caller:
 
     def __init__(self, call: Call, *, asynchronous: bool = False) -> None:
         repeat = repeat_await if asynchronous else repeat_call
-        self._call = call
+        self.call = call
         self._loop = repeat(call.func, call.args, call.kwargs)
         self._each = _await_each if asynchronous else _call_each
         self.limit = 10_000_000 if call.setup is None else PREPARED_LIMIT
@@ -32,7 +34,7 @@ class Caller:
 
         What is returned gives the call's own result (for coroutine functions: its awaitable) if it makes one call.
         """
-        call = self._call
+        call = self.call
         if call.setup is not None:
             first = _arguments(call.setup(), call.setup)
             if first is not None:
@@ -44,6 +46,33 @@ class Caller:
         if iterations == 1:
             return functools.partial(call.func, *call.args, **call.kwargs)
         return functools.partial(self._loop, iterations)
+
+
+def refuse_awaitable(call: Call, result: object) -> None:
+    """Raise `MeasurementError` where `result` shows that a plain call of a coroutine function ran nothing of it."""
+    name = _short(call.func)
+    if inspect.iscoroutine(result):
+        result.close()  # or Python warns that it was never awaited
+        raise MeasurementError(f"perf({name}) made a coroutine and ran nothing of it; write: await perf.aio({name}, …)")
+    if inspect.isasyncgen(result):
+        raise MeasurementError(
+            f"perf({name}) made an asynchronous generator and ran nothing of it; "
+            "measure a coroutine function that goes through it: await perf.aio(function, …)"
+        )
+
+
+def note_lazy(call: Call, result: object) -> tuple[Note, ...]:
+    """Return a remark where `result` is a generator, so that only its creation was measured."""
+    if not inspect.isgenerator(result):
+        return ()
+    name = _short(call.func)
+    return (
+        Note(
+            code="lazy-result",
+            message=f"{name} returned a generator: its creation was measured, and nothing of what it does",
+            remedy=f"measure all of it, for example with perf(lambda: list({name}(…)))",
+        ),
+    )
 
 
 def _following(setup: Callable[[], Any]) -> Arguments:
@@ -68,8 +97,12 @@ def _arguments(value: Any, setup: Callable[[], Any]) -> Arguments | None:
             )
 
 
-def _name(setup: Callable[[], Any]) -> str:
-    return getattr(setup, "__qualname__", repr(setup))
+def _name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__qualname__", repr(function))
+
+
+def _short(function: Callable[..., Any]) -> str:
+    return _name(function).rpartition("<locals>.")[2]
 
 
 def _call_each(func: Callable[..., Any], prepared: Sequence[Arguments]) -> None:

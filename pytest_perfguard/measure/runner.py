@@ -14,8 +14,9 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pytest_perfguard.errors import ProbeError
 from pytest_perfguard.measure import reference
-from pytest_perfguard.measure.caller import Caller
+from pytest_perfguard.measure.caller import Caller, note_lazy, refuse_awaitable
 from pytest_perfguard.measure.environment import disturbances
 from pytest_perfguard.measure.loop import repeat_call
 from pytest_perfguard.measure.plan import BLOCK_SECONDS, MINIMUM_ROUNDS, Call, Plan, Progress
@@ -170,11 +171,12 @@ class Runner:
                 shown = self._now()
                 self._progress(_progress(plan, started, begun, shown, len(rows)))
 
-        notes = [*(note for reading in rows for note in reading.notes)]
+        result = replies[0].result
+        notes = [*note_lazy(caller.call, result), *(note for reading in rows for note in reading.notes)]
         if not _enough(rows, self._now() - begun, method) or (method.iterations or 1) > iterations:
             notes.append(_capped(method, len(rows), iterations))
         reference_series = Series(metric=REFERENCE, values=tuple(references), iterations=reference.ITERATIONS)
-        return replies[0].result, (*to_series(self.clock.metrics, rows, iterations), reference_series), tuple(notes)
+        return result, (*to_series(self.clock.metrics, rows, iterations), reference_series), tuple(notes)
 
     def _calibrate(self, caller: Caller, deadline: float, replies: list[Reply]) -> Generator[Block, Reply, int]:
         """Return how many calls make a round; every block made on the way is appended to `replies`."""
@@ -199,9 +201,15 @@ def observe(probe: Probe) -> Iterator[list[Reading]]:
     token = probe.start()
     try:
         yield readings
-    finally:
-        reading = probe.stop(token)
-        readings.append(replace(reading, notes=(*reading.notes, *disturbed)))
+    except BaseException:
+        with contextlib.suppress(ProbeError):  # what the block raised is what the user is to see
+            readings.append(_disturbed(probe.stop(token), disturbed))
+        raise
+    readings.append(_disturbed(probe.stop(token), disturbed))
+
+
+def _disturbed(reading: Reading, notes: tuple[Note, ...]) -> Reading:
+    return replace(reading, notes=(*reading.notes, *notes))
 
 
 def to_series(metrics: Sequence[Metric], readings: Sequence[Reading], iterations: int = 1) -> tuple[Series, ...]:
@@ -224,11 +232,14 @@ def _perform(caller: Caller, block: Block) -> Reply:
     try:
         result = run()
     except BaseException:
-        probe.stop(token)
+        with contextlib.suppress(ProbeError):
+            probe.stop(token)
         raise
     if probe.intrusive and not probe.wants_result:
         result = None
-    return _reply(probe, token, result)
+    reply = _reply(probe, token, result)
+    refuse_awaitable(caller.call, reply.result)
+    return reply
 
 
 async def _perform_async(caller: Caller, block: Block) -> Reply:
@@ -238,7 +249,8 @@ async def _perform_async(caller: Caller, block: Block) -> Reply:
     try:
         result = await run()
     except BaseException:
-        probe.stop(token)
+        with contextlib.suppress(ProbeError):
+            probe.stop(token)
         raise
     if probe.intrusive and not probe.wants_result:
         result = None

@@ -103,6 +103,8 @@ class Baseline:
     """All runs of the chosen commit and machine class."""
     history: tuple[StoredRun, ...] = ()
     """Further runs of the same machine class, newest first: what is known of the noise between runs."""
+    older: tuple[StoredRun, ...] = ()
+    """Runs of the next best commits, best first, for what `runs` lack: of the same class, never weak, never foreign."""
     commit: Commit | None = None
     reason: str = ""
     """In words: "HEAD^1", "merge base with origin/main", "same tree as …"."""

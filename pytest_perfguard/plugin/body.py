@@ -56,6 +56,11 @@ class BodyPasses:
         self._next = 0
 
     @property
+    def total(self) -> int:
+        """Return how many runs of the protocol there are."""
+        return len(self._schedule)
+
+    @property
     def remaining(self) -> int:
         """Return how many runs of the protocol are still to be made."""
         return len(self._schedule) - self._next

@@ -5,19 +5,22 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from pytest_perfguard.config.marker import defaults_for, merge, parse_budgets, parse_method
 from pytest_perfguard.engine import Task
 from pytest_perfguard.errors import PerfguardError
-from pytest_perfguard.model.budget import Budget
+from pytest_perfguard.model.budget import Budget, Method
 from pytest_perfguard.model.metric import Metric
 from pytest_perfguard.plugin import is_guarded
 from pytest_perfguard.plugin.guard import Guard
 from pytest_perfguard.plugin.task import TASK, TROUBLE, Troubles
 from pytest_perfguard.plugin.wake import wake
+
+_METHOD = frozenset(field.name for field in fields(Method))
+"""The keywords of the marker `perf`."""
 
 
 def collect(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -70,6 +73,8 @@ def _guard_item(item: pytest.Item, guard: Guard) -> None:
         )
     except PerfguardError as error:
         item.stash[TROUBLE] = str(error)
+        if any(marker.args or not marker.kwargs.keys() <= _METHOD for marker in method_markers):
+            item.stash[TROUBLE] += "; if `perf` is a marker of your own with another meaning, give that another name"
         return
     item.stash[TASK] = Task(test=item.nodeid, budgets=budgets, method=method, explicit=bool(method_markers))
 

@@ -40,12 +40,14 @@ class Perf:
 
     def __call__(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Measure `func(*args, **kwargs)` and return what its first call returned; what it raises comes through."""
+        _check_callable("perf", func, "perf(function, argument, …)")
         call = Call(func=func, args=args, kwargs=kwargs, setup=self._setup)
         result: R = self._recording.measure(call, self._name, self._method)
         return result
 
     async def aio(self, func: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Measure `await func(*args, **kwargs)` on the running event loop and return what the first gave."""
+        _check_callable("perf.aio", func, "await perf.aio(function, argument, …)")
         call = Call(func=func, args=args, kwargs=kwargs, setup=self._setup)
         result: R = await self._recording.measure_async(call, self._name, self._method)
         return result
@@ -66,8 +68,12 @@ class Perf:
 
         `setup` is called before each round, untimed. Where it returns `(args, kwargs)`, it is called for each iteration
         and each gets arguments of its own; where it returns None, a round has one iteration unless `iterations` says
-        otherwise. Raises `ConfigError` for values that cannot be used.
+        otherwise. Raises `ConfigError` or `MeasurementError` for values that cannot be used.
         """
+        if name is not None:
+            _check_name("perf.using(name=…)", name)
+        if setup is not None:
+            _check_callable("perf.using(setup=…)", setup, "perf.using(setup=function)")
         given = {
             "rounds": rounds,
             "iterations": iterations,
@@ -88,14 +94,17 @@ class Perf:
     @contextlib.contextmanager
     def span(self, name: str) -> Iterator[None]:
         """Time a block of code as a measurement called `name`; each time it is entered is one round."""
+        _check_name("perf.span", name)
         with self._recording.span(name):
             yield
 
     def metric(self, name: str, value: float, unit: str = "1", *, better: str = "lower") -> None:
         """Record a value of your own: `unit` is one of "s", "B", "1", "ratio", "1/s", `better` is "lower" or "higher".
 
-        It goes into the report and the baseline, and is compared exactly. Raises `MeasurementError` for another unit.
+        It goes into the report and the baseline, and is compared exactly. Raises `MeasurementError` for another unit, a
+        value that is no finite number, and a name that stands for another quantity already.
         """
+        _check_name("perf.metric", name)
         try:
             metric = custom(name, Unit(unit), better=Better(better))
         except ValueError:
@@ -107,6 +116,27 @@ class Perf:
 
     def __repr__(self) -> str:
         return f"<perf of {self._recording.test}>"
+
+
+def _check_name(where: str, name: object) -> None:
+    """Raise where `name` is no text that a report can hold."""
+    if not isinstance(name, str):
+        raise MeasurementError(f"the name given to {where} is {name!r:.80}; a name must be text, so write '{name}'")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise MeasurementError(
+            f"the name given to {where} is {name!r:.80}, which holds characters that no file can; "
+            "decode it with the right encoding, or with errors='replace'"
+        ) from None
+
+
+def _check_callable(where: str, func: object, example: str) -> None:
+    if not callable(func):
+        raise MeasurementError(
+            f"{where} was given {func!r:.80}, which cannot be called; "
+            f"give it the function, not what the function returned: {example}"
+        )
 
 
 def open_perf(request: pytest.FixtureRequest) -> Perf:

@@ -19,7 +19,7 @@ from pytest_perfguard.model.run import Run
 from pytest_perfguard.model.verdict import Verdict
 from pytest_perfguard.plugin import has_workers, transport
 from pytest_perfguard.plugin.body import PASSES, BodyPasses
-from pytest_perfguard.plugin.protocol import BROKEN, note_broken, raise_broken, run_quiet_passes
+from pytest_perfguard.plugin.protocol import BROKEN, QUIET, note_broken, raise_broken, run_quiet_passes, tell_run
 from pytest_perfguard.plugin.recording import RECORDING, Recording
 from pytest_perfguard.plugin.task import TASK, fail_on_trouble
 from pytest_perfguard.plugin.terminal import Display
@@ -27,6 +27,14 @@ from pytest_perfguard.registry import Registry
 
 DefaultBudgets = tuple[tuple[str, tuple[Budget, ...]], ...]
 """Patterns of node ids, and the budgets of what they match."""
+
+
+_ENDED: dict[int, str] = {
+    pytest.ExitCode.INTERRUPTED: "was interrupted",
+    pytest.ExitCode.INTERNAL_ERROR: "was ended by an internal error",
+    pytest.ExitCode.USAGE_ERROR: "was ended by an error of usage",
+}
+"""Exit statuses of runs that did not come to their end, in words."""
 
 
 class PerfguardFailed(Failed):
@@ -59,6 +67,7 @@ class Guard:
         self._notes: list[Note] = []
         self._run: Run | None = None
         self._current: pytest.Item | None = None
+        self._interrupted = False
 
     @pytest.hookimpl
     def pytest_unconfigure(self) -> None:
@@ -142,7 +151,12 @@ class Guard:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Put what was found on the report of the call, as plain data."""
         report = yield
-        note_broken(item, call)
+        passes = item.stash.get(PASSES, None)
+        if passes is not None:
+            note_broken(item, call, passes)
+            raised = call.excinfo is not None and not isinstance(call.excinfo.value, PerfguardFailed)
+            if raised and report.failed and (QUIET not in item.stash or BROKEN in item.stash):
+                tell_run(item, report, passes)
         if call.when == "call" and transport.FOUND in item.stash:
             transport.attach(report, item.stash[transport.FOUND])
             del item.stash[transport.FOUND]
@@ -158,16 +172,26 @@ class Guard:
             self._measurements.extend(found[0])
             self._verdicts.extend(found[1])
 
+    @pytest.hookimpl
+    def pytest_keyboard_interrupt(self) -> None:
+        """Remember that the run was ended early: `pytest.exit` may give it any exit status."""
+        self._interrupted = True
+
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
         """Make the run, store it and write reports; on the controller only."""
         wanted = self.settings.save or self.settings.report or self.settings.compare is not None
-        if self._is_worker or self.settings.disable or not (self._measurements or wanted):
+        if self._is_worker or not (self._measurements or wanted):
             return
+        if self.settings.disable:
+            self._notes.append(_disabled(self.settings))
+            return
+        ended = _ENDED.get(pytest.ExitCode.INTERRUPTED if self._interrupted else exitstatus)
+        unfit = [_unfinished(ended)] if self.settings.save and ended is not None else []
         try:
-            run = self.engine.finish(self._measurements, self._verdicts, self._notes)
+            run = self.engine.finish(self._measurements, self._verdicts, unfit)
             notes = []
-            if self.settings.save:
+            if self.settings.save and not unfit:
                 try:
                     notes.append(self.engine.save(run))
                 except PerfguardError as error:
@@ -189,6 +213,23 @@ def _forget(item: pytest.Item, *keys: pytest.StashKey[Any]) -> None:
     for key in keys:
         if key in item.stash:
             del item.stash[key]
+
+
+def _unfinished(ended: str) -> Note:
+    return Note(
+        code="not-saved",
+        message=f"the baseline was not stored: the run {ended}, and part of a run is no baseline",
+        remedy="run it again to its end",
+    )
+
+
+def _disabled(settings: Settings) -> Note:
+    return Note(
+        code="disabled",
+        message=f"nothing was measured, so no baseline was stored or compared with, and no report written "
+        f"({settings.origin('disable')})",
+        remedy="leave that out to measure",
+    )
 
 
 def _paragraph(verdict: Verdict) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,6 +14,7 @@ from pytest_perfguard.config.marker import parse_method
 from pytest_perfguard.engine import Engine, Task
 from pytest_perfguard.errors import MeasurementError
 from pytest_perfguard.measure import reference
+from pytest_perfguard.measure.caller import refuse_awaitable
 from pytest_perfguard.measure.plan import Call
 from pytest_perfguard.measure.runner import observe, to_series
 from pytest_perfguard.model.budget import Method
@@ -50,7 +52,9 @@ class Recording:
     def measure(self, call: Call, name: str | None, given: dict[str, Any]) -> Any:
         """Measure a call under `name` and return what its first call returned."""
         if self._engine.settings.disable:
-            return _call_once(call)
+            result = _call_once(call)
+            refuse_awaitable(call, result)
+            return result
         with self._exclusively():
             key = self._key(call, name)
             result, measurement = self._engine.runner.measure(call, self._plan(key, given))
@@ -87,8 +91,10 @@ class Recording:
         """Keep a value of the user's own."""
         if metric.name in self._engine.registry.metrics:
             raise MeasurementError(f"perf.metric({metric.name!r}) in {self.test}: this name is a metric of perfguard's")
+        stored = _stored(metric, value)
+        self._engine.registry.define(metric)
         _, values = self._values.setdefault(metric.name, (metric, []))
-        values.append(round(value / metric.scale))
+        values.append(stored)
 
     def take(self) -> list[Measurement]:
         """Return what was measured since the last time, and begin anew."""
@@ -152,6 +158,28 @@ def _with_series(finished: list[Measurement], test: str, series: tuple[Series, .
     if not any(measurement.key == own for measurement in finished):
         return [*finished, Measurement(key=own, series=series)]
     return [replace(m, series=(*m.series, *series)) if m.key == own else m for m in finished]
+
+
+def _stored(metric: Metric, value: object) -> int:
+    """Return `value` in the stored unit of `metric`; raises `MeasurementError` where it is no finite number."""
+    try:
+        number = math.nan if isinstance(value, (str, bytes, bytearray)) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    stored = number / metric.scale
+    if not math.isfinite(stored):
+        raise MeasurementError(
+            f"perf.metric({metric.name!r}) was given {_shown(value)}; "
+            "give it a finite number of ordinary size, such as 12 or 0.75"
+        )
+    return round(stored)
+
+
+def _shown(value: object) -> str:
+    try:
+        return f"{value!r:.80}"
+    except ValueError:
+        return f"a {type(value).__name__} too large to be shown"  # Python refuses to write very long integers
 
 
 def _call_once(call: Call) -> Any:

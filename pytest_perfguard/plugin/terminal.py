@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 _PROGRESS_AFTER = 2.0
 """Seconds before a measurement tells that it is still going on."""
 
+_QUIET = -1
+"""Below this verbosity, as with -qq, only the line with the verdicts and what went wrong are printed."""
+
+_NEWS = frozenset({"saved", "report"})
+"""Remarks that things went as asked."""
+
 
 class Display:
     """Writes through pytest's terminal reporter, around its output capture."""
@@ -38,16 +44,24 @@ class Display:
 
     def summary(self, reporter: pytest.TerminalReporter, run: Run | None, notes: Sequence[Note]) -> None:
         """Print the verdicts, what changed, and where things went."""
-        if run is None and not notes:
+        if (run is None and not notes) or self._config.option.collectonly:
             return
-        reporter.section("perfguard", sep="-", bold=True)
-        if run is not None:
-            from pytest_perfguard.report.terminal import summary_lines
+        from pytest_perfguard.report.terminal import plain, summary_lines
 
+        writer = getattr(reporter, "_tw")  # noqa: B009 - pytest offers neither width nor encoding in public
+        encoding = getattr(getattr(writer, "_file", None), "encoding", None) or "utf-8"
+        quiet = reporter.verbosity < _QUIET
+        if quiet:
+            notes = [note for note in notes if note.code not in _NEWS]
+        else:
+            reporter.section("perfguard", sep="-", bold=True)
+        if run is not None:
             verbose = reporter.verbosity > 0
-            width: int = getattr(reporter, "_tw").fullwidth  # noqa: B009 - pytest offers no public width
-            for line in summary_lines(run, verbose=verbose, width=width):
+            lines = summary_lines(run, verbose=verbose, width=writer.fullwidth)
+            if quiet:
+                lines = [line for line in lines if line.text][:1]
+            for line in lines:
                 markup: dict[str, Any] = {line.style: True} if line.style else {}
-                reporter.write_line(line.text, **markup)
+                reporter.write_line(plain(line.text, encoding), **markup)
         for note in notes:
-            reporter.write_line(str(note))
+            reporter.write_line(plain(str(note) if note.code in _NEWS else f"note: {note}", encoding))

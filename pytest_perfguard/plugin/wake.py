@@ -37,9 +37,13 @@ def wake(config: pytest.Config) -> Guard:
                 if name not in registry.metrics:
                     raise unknown("metric", name, registry.metrics, settings.origin("metrics"))
             budgets = parse_default_budgets(settings.budgets, settings.origin("budgets"), registry.metrics)
+            guard = Guard(config, settings, registry, budgets)
+            if not hasattr(config, "workerinput") and not settings.disable:
+                guard.engine.check()
         except PerfguardError as error:
+            if guard is not None:
+                guard.engine.close()
             raise pytest.UsageError(f"perfguard: {error}") from None
-        guard = Guard(config, settings, registry, budgets)
         config.pluginmanager.register(guard, _NAME)
     assert isinstance(guard, Guard)
     return guard

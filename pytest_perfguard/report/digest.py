@@ -61,7 +61,7 @@ def ordered(verdicts: Iterable[Verdict]) -> list[Verdict]:
 
 def rows(run: Run, *, everything: bool = False) -> list[Row]:
     """Return the rows of the table, worst first; with `everything` also what is folded or was not judged."""
-    judged = [row(each) for each in ordered(run.verdicts) if everything or each.fails or each.outcome not in FOLDED]
+    judged = [row(each) for each in ordered(run.verdicts) if everything or not _is_folded(each)]
     return judged + _unjudged(run) if everything else judged
 
 
@@ -97,13 +97,13 @@ def filled(table: Sequence[Row]) -> list[int]:
     return [place for place in range(len(COLUMNS)) if any(line.cells[place] for line in table)]
 
 
-def folds(verdicts: Sequence[Verdict]) -> list[tuple[Outcome, str]]:
+def folds(run: Run) -> list[tuple[Outcome, str]]:
     """Return one line for each folded outcome that occurs, with the number that says how much it is worth."""
     lines = []
     for outcome in FOLDED:
-        members = [verdict for verdict in verdicts if verdict.outcome is outcome and not verdict.fails]
+        members = [each for each in run.verdicts if each.outcome is outcome and _is_folded(each)]
         if members:
-            meaning = _meaning(outcome, members)
+            meaning = _meaning(outcome, members, run.baseline)
             lines.append((outcome, f"{len(members)} {outcome}: {meaning}" if meaning else f"{len(members)} {outcome}"))
     return lines
 
@@ -195,7 +195,13 @@ def _unjudged(run: Run) -> list[Row]:
     ]  # fmt: skip
 
 
-def _meaning(outcome: Outcome, members: Sequence[Verdict]) -> str:
+def _is_folded(verdict: Verdict) -> bool:
+    # Of a budget that is too close to call, value and limit are what the reader needs.
+    close = verdict.outcome is Outcome.INCONCLUSIVE and verdict.limit is not None
+    return verdict.outcome in FOLDED and not verdict.fails and not close
+
+
+def _meaning(outcome: Outcome, members: Sequence[Verdict], baseline: Baseline | None) -> str:
     match outcome:
         case Outcome.INCONCLUSIVE:
             seen = _detectable(members)
@@ -207,6 +213,8 @@ def _meaning(outcome: Outcome, members: Sequence[Verdict]) -> str:
             used = max((share for each in members if (share := _use(each)) is not None), default=None)
             return "" if used is None else f"the tightest is at {used:.0%} of its limit".replace("%", " %")
         case _:
+            if baseline is not None and not baseline.runs and baseline.reason:
+                return baseline.reason
             return "nothing to compare with yet; --perfguard-save keeps this run as a baseline"
 
 

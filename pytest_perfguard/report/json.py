@@ -113,6 +113,7 @@ def _metrics(run: Run) -> dict[str, Metric]:
 def _baseline(baseline: Baseline) -> dict[str, Any]:
     plain: dict[str, Any] = to_plain(_bare(baseline))
     plain["runs"] = [_origin(stored.header) for stored in baseline.runs]
+    del plain["older"]  # only verdicts name these commits
     plain["history"] = [_origin(stored.header) for stored in baseline.history]
     return plain
 

@@ -37,7 +37,7 @@ class MarkdownReporter:
         explained = _explanations(run)
         if explained:
             blocks.append(explained)
-        folds = [text for _, text in digest.folds(run.verdicts)]
+        folds = [text for _, text in digest.folds(run)]
         if folds:
             blocks.append(_list(folds))
         remarks = digest.remarks(run)[:_MOST_NOTES]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,10 @@ _HEADER_PADDING = 2
 """What tabulate adds to the width of a header."""
 _DISPENSABLE = ("interval", "baseline", "now", "budget", "metric")
 """Columns that give way, in this order, where the terminal is too narrow for all."""
+ASCII = {
+    "…": "...", "×": "x", "−": "-", "·": "|", "→": "->", "±": "+/-", "µ": "u", "μ": "u", "∞": "inf",
+}  # fmt: skip
+"""What stands for a sign of ours where the encoding of the output lacks it."""
 _RIGHT = frozenset({"baseline", "now", "change", "interval", "budget"})
 
 
@@ -51,11 +56,16 @@ def summary_lines(run: Run, *, verbose: bool = False, width: int = 100) -> list[
     if table:
         lines += [Line(""), *_table(table, width), Line("")]
     if not verbose:
-        for outcome, text in digest.folds(run.verdicts):
+        for outcome, text in digest.folds(run):
             lines += _wrap(text, width, style="yellow" if outcome is Outcome.INCONCLUSIVE else "")
     for text in digest.remarks(run, everything=verbose):
         lines += _wrap(f"note: {text}", width)
     return lines
+
+
+def plain(text: str, encoding: str) -> str:
+    """Return `text` with those of our signs that `encoding` lacks in ASCII; other signs are left to the stream."""
+    return "".join(ASCII[sign] if sign in ASCII and not _has(encoding, sign) else sign for sign in text)
 
 
 def shorten(name: str, width: int) -> str:
@@ -68,6 +78,15 @@ def shorten(name: str, width: int) -> str:
     if len(function) < width:
         return "…" + name[len(name) - width + 1 :]
     return function[: width - 1] + "…"
+
+
+@functools.cache
+def _has(encoding: str, sign: str) -> bool:
+    try:
+        sign.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def _overall(run: Run) -> str:

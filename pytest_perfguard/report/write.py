@@ -12,30 +12,32 @@ from pytest_perfguard.errors import StoreError
 def write_report(path: str | os.PathLike[str], text: str) -> Path:
     """Write `text` to `path` as UTF-8, whole or not at all, and return where it went.
 
-    Missing folders are made. A link is followed; a pipe or device is written to as it is. Raises `StoreError` where
-    that is not possible.
+    What UTF-8 has no place for, such as half of a surrogate pair in a file's name, is written as its escape. Missing
+    folders are made. A link is followed; a pipe or device is written to as it is. Raises `StoreError` where that is not
+    possible.
     """
-    target = Path(os.path.realpath(path))
+    data = text.encode("utf-8", "backslashreplace")
     try:
+        target = Path(os.path.realpath(path))
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists() and not target.is_file() and not target.is_dir():
-            target.write_text(text, encoding="utf-8", newline="\n")
+            target.write_bytes(data)
         else:
-            _replace(target, text)
-    except OSError as error:
-        reason = error.strerror or str(error)
+            _replace(target, data)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise StoreError(
             f"cannot write the report to {os.fspath(path)}: {reason}; name a file in a folder that can be written to"
         ) from error
     return target
 
 
-def _replace(target: Path, text: str) -> None:
+def _replace(target: Path, data: bytes) -> None:
     # The temporary file is in the same folder, since only within one file system a rename is atomic.
     temporary = target.with_name(f".{target.name[:200]}.{uuid4().hex[:8]}.tmp")
     try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
+        with temporary.open("xb") as stream:
+            stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(target)

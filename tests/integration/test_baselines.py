@@ -239,7 +239,9 @@ def test_a_store_that_cannot_be_written_is_said_and_fails_nothing(one):
     (one.path / "baselines").write_text("a file, where root may write to any folder")
     inner = one.run("--perfguard-save", "--perfguard-compare", code=0)
     assert "not-saved" not in inner.notes
-    inner.result.stdout.fnmatch_lines(["the baseline was not stored: *a file stands where a folder is needed*"])
+    inner.result.stdout.fnmatch_lines(
+        ["note: the baseline was not stored: *is a file where the folder of baselines should be; *"]
+    )
 
 
 def test_a_read_only_store_is_said_and_can_be_compared_with(one, monkeypatch):
@@ -258,7 +260,7 @@ def test_a_read_only_store_is_said_and_can_be_compared_with(one, monkeypatch):
         for folder in folders:
             folder.chmod(stat.S_IRWXU)
     assert reads(inner) == ("unchanged", False)
-    inner.result.stdout.fnmatch_lines(["the baseline was not stored: *the folder is read-only*make it writable*"])
+    inner.result.stdout.fnmatch_lines(["note: the baseline was not stored: *the folder is read-only*make it writable*"])
     assert one.leftovers() == []
 
 
@@ -313,6 +315,7 @@ def test_a_named_revision_and_a_file(one):
         inner = one.run(f"--perfguard-compare={wanted}", code=1)
         assert reads(inner) == ("regressed", True), wanted
         assert wanted in inner.report["baseline"]["reason"]
-    inner = one.run("--perfguard-compare=nonsense", code=0)
-    assert reads(inner)[0] == "no baseline"
-    assert "git knows no commit 'nonsense'" in inner.text.replace("\n  ", " ")
+    for wanted in ("nonsense", "HEAD~99", "test_it.py"):
+        inner = one.run(f"--perfguard-compare={wanted}", code=4)
+        assert wanted in inner.result.stderr.str()
+    assert "git knows no commit 'nonsense'" in one.run("--perfguard-compare=nonsense", code=4).result.stderr.str()

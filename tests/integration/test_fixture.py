@@ -209,6 +209,52 @@ def test_misuse_says_what_to_do(project):
             with perf.span(""):
                 pass
 
+        def test_name_using(perf):
+            perf.using(name=5)(len, [])
+
+        def test_name_span(perf):
+            with perf.span(3):
+                pass
+
+        def test_name_metric(perf):
+            perf.metric(7, 1)
+
+        def test_surrogate(perf):
+            perf.using(name="a\\udcffb")(len, [])
+
+        def test_not_callable(perf):
+            perf(len([1]))
+
+        def test_setup_not_callable(perf):
+            perf.using(setup=[1])
+
+        @pytest.mark.parametrize(
+            "value", [float("nan"), float("inf"), "12", None, 10**400, 10**5000, 1e308], ids=list("abcdefg")
+        )
+        def test_value(perf, value):
+            perf.metric("speed", value)
+
+        def test_exact_value(perf):
+            import decimal
+            perf.metric("decimal", decimal.Decimal("0.25"))
+
+        def test_two_units(perf):
+            perf.metric("same", 1, "s")
+            perf.metric("same", 1, "B")
+
+        def test_unit_of_another_test(perf):
+            perf.metric("same", 1, "s", better="higher")
+
+        def test_coroutine(perf):
+            async def work():
+                pass
+            perf(work)
+
+        def test_asynchronous_generator(perf):
+            async def stream():
+                yield
+            perf(lambda: stream())
+
         def test_repr(perf):
             assert repr(perf) == "<perf of test_it.py::test_repr>"
 
@@ -216,8 +262,11 @@ def test_misuse_says_what_to_do(project):
             request.getfixturevalue("perf")
         """
     )
-    inner = project.run(code=1)
-    assert inner.outcomes == {"failed": 8, "passed": 1}
+    inner = project.run("-W", "error", code=1)
+    assert inner.outcomes == {"failed": 8 + 6 + 7 + 4, "passed": 2}
+    assert inner.value("decimal", "test_exact_value") == 250_000_000
+    assert inner.text.count("perf.metric('speed') was given ") >= 7
+    inner.result.stdout.no_fnmatch_line("*never awaited*")
     inner.result.stdout.fnmatch_lines_random(
         [
             "*perf was called while it was measuring (test_it.py::test_nested); measure one thing at a time*",
@@ -228,6 +277,16 @@ def test_misuse_says_what_to_do(project):
             "*rounds is 'many' (perf.using() in test_it.py::test_rounds, rounds=); write a whole number*",
             "*perf.span('') in test_it.py::test_span_without_name: a span needs a name*",
             "*the perf fixture cannot be used by test_it.py::test_dynamic*name it*argument*",
+            "perfguard: the name given to perf.using(name=…) is 5; a name must be text, so write '5'",
+            "perfguard: the name given to perf.span is 3; a name must be text*",
+            "perfguard: the name given to perf.metric is 7; a name must be text*",
+            "perfguard: the name given to perf.using(name=…) is 'a*b', which holds characters*",
+            "perfguard: perf was given 1, which cannot be called; give it the function*",
+            "perfguard: perf.using(setup=…) was given [[]1], which cannot be called*",
+            "perfguard: the metric 'same' is in 'B' here, lower is better, and was in 's', lower is better, before*",
+            "perfguard: the metric 'same' is in 's' here, higher is better*",
+            "perfguard: perf(work) made a coroutine and ran nothing of it; write: await perf.aio(work, …)",
+            "perfguard: perf(<lambda>) made an asynchronous generator and ran nothing of it; *await perf.aio*",
         ]
     )
 

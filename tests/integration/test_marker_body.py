@@ -197,6 +197,79 @@ def test_a_pass_that_does_not_succeed_ends_the_test_and_is_reported_once(project
     assert judged == {"test_unexpected", "test_lenient", "test_expected_over_budget", "test_probe_that_does_not_work"}
 
 
+def test_a_failure_in_a_later_run_says_which_it_was(either):
+    either.write(
+        test_it="""
+        import sqlite3
+        import pytest
+
+        SEEN = []
+
+        @pytest.mark.perf_budget(queries=1)
+        def test_second():
+            SEEN.append(1)
+            assert SEEN.count(1) < 2
+
+        @pytest.mark.perf_budget(memory="1 GB")
+        def test_third(tmp_path_factory):
+            SEEN.append(3)
+            assert SEEN.count(3) != 3
+
+        @pytest.mark.perf_budget(queries=1)
+        def test_first():
+            assert 0
+
+        @pytest.mark.perf_budget(queries=1)
+        def test_over():
+            connection = sqlite3.connect(":memory:")
+            connection.execute("select 1")
+            connection.execute("select 1")
+            connection.close()
+        """
+    )
+    text = either.run(code=1).text
+    assert text.count("perfguard: this was run ") == 2
+    assert "this was run 2 of 2 of the test's body" in text
+    assert "this was run 3 of 4 of the test's body" in text
+
+
+def test_quiet_runs_leave_nothing_in_the_reports(either):
+    either.write(
+        conftest="""
+        def pytest_exception_interact(node, call, report):
+            with open("interact.log", "a") as stream:
+                stream.write(f"{node.name}\\n")
+        """,
+        test_it="""
+        import unittest
+        import pytest
+
+        COUNT = []
+
+        @pytest.mark.perf(rounds=5)
+        def test_property(record_property):
+            record_property("key", len(COUNT))
+
+        @pytest.mark.perf(rounds=5)
+        def test_fails(record_property):
+            COUNT.append(1)
+            assert len(COUNT) < 3
+
+        class Case(unittest.TestCase):
+            @pytest.mark.perf(rounds=4)
+            def test_it(self):
+                for number in range(2):
+                    with self.subTest(number=number):
+                        pass
+        """,
+    )
+    inner = either.run("-v", "--junitxml=junit.xml", "-o", "junit_family=legacy", code=1)
+    assert (either.path / "junit.xml").read_text().count("<property ") == 1
+    assert (either.path / "interact.log").read_text().split() == ["test_fails"]
+    assert inner.outcomes.get("subtests passed", 2) == 2
+    assert len(inner.measured("test_property")["series"]["time"]["values"]) == 5
+
+
 def test_markers_of_class_and_module_and_parameters(either):
     either.write(
         test_it="""

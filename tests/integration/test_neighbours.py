@@ -233,6 +233,7 @@ def test_builtin_subtests(either):
         ["SUBFAILED(number=*1*) test_it.py::test_fails*", "FAILED test_it.py::test_fails*"]
     )
     assert inner.text.count("SUBFAILED(") == 1
+    assert either.run("-v", "-k", "within", code=0).text.count("SUBPASSED(") == 3
     assert inner.names("test_fails") == []
 
 

@@ -160,5 +160,6 @@ def test_a_run_that_is_ended_in_the_middle(project, kind, place):
     assert running.returncode == pytest.ExitCode.INTERRUPTED
     assert "KeyboardInterrupt" in text
     assert "nothing is left" in text, text
-    # What was measured before is whole, and is kept.
-    assert len(project.stored()) == 1
+    # What was measured before the end is shown, but part of a run is no baseline.
+    assert project.stored() == []
+    assert "note: the baseline was not stored: the run was interrupted" in text.replace("\n  ", " ")

@@ -109,7 +109,82 @@ def test_a_report_that_cannot_be_written_is_said_and_fails_nothing(project):
     project.write(test_it="def test_it(perf): perf(sorted, [1])")
     (project.path / "file").write_text("")
     inner = project.run("--perfguard-report=markdown:file/perf.md", code=0)
-    inner.result.stdout.fnmatch_lines(["cannot write the report to file/perf.md*name a file in a folder*"])
+    inner.result.stdout.fnmatch_lines(["note: cannot write the report to file/perf.md*name a file in a folder*"])
+
+
+def test_a_reporter_that_raises_is_said_and_fails_nothing(project):
+    project.write(
+        conftest="""
+        class Broken:
+            name, suffix = "broken", ".txt"
+
+            def render(self, run):
+                raise RuntimeError("by design")
+
+        def pytest_perfguard_register(registry):
+            registry.add_reporter("broken", Broken)
+        """,
+        test_it="def test_it(perf): perf(sorted, [1])",
+    )
+    inner = project.run("--perfguard-report=broken", "--perfguard-report=markdown:after.md", code=0)
+    inner.result.stdout.fnmatch_lines(
+        ["note: the broken report was not written, its reporter raised RuntimeError: by design; *", "wrote markdown*"]
+    )
+
+
+def test_text_that_utf_8_has_no_place_for_is_written_as_its_escape(project):
+    project.write(
+        test_it="""
+        import pytest
+
+        @pytest.mark.perf(group="a\\udcffb")
+        def test_it(perf):
+            perf(sorted, [1])
+        """
+    )
+    inner = project.run("--perfguard-report=markdown", "--perfguard-save", code=0)
+    assert inner.measured("test_it")["group"] == "a\udcffb"
+    assert len(project.stored()) == 1
+
+
+@pytest.mark.parametrize("how", ["raise KeyboardInterrupt", "pytest.exit('enough', returncode=0)", "assert 0"])
+def test_an_interrupted_run_is_no_baseline(project, how):
+    project.write(
+        test_it=f"""
+        import pytest
+
+        def test_it(perf):
+            perf(sorted, [1])
+
+        def test_then():
+            {how}
+        """
+    )
+    project.commit()
+    inner = project.run("--perfguard-save", apart=True)
+    interrupted = how != "assert 0"
+    assert ("not-saved" in inner.notes) == interrupted
+    assert len(project.stored()) == (0 if interrupted else 1)
+    assert len(inner.report["measurements"]) == 1
+    if interrupted and "exit" not in how:
+        inner.result.stdout.fnmatch_lines(["note: the baseline was not stored: the run was interrupted*"])
+
+
+def test_what_is_asked_for_together_with_disable_is_said_not_to_be_done(project):
+    project.write(test_it=GUARDED)
+    inner = project.run("--perfguard-disable", "--perfguard-save", code=0)
+    inner.result.stdout.fnmatch_lines(["note: nothing was measured, so no baseline was stored*--perfguard-disable*"])
+
+
+def test_how_much_is_printed(project):
+    project.write(test_it=GUARDED)
+    text = project.run("-qq", "--perfguard-save", code=1).text
+    ours = text[text.index("perfguard: ") :].splitlines()
+    assert ours[0].startswith("perfguard: ")
+    assert not any("stored" in line or "metric" in line for line in ours)
+    assert "- perfguard -" not in text
+    assert "perfguard: " not in project.run("--collect-only", "--perfguard-save", code=0).text
+    assert project.stored() != []
 
 
 def test_times_effects_and_metrics(project):
@@ -258,8 +333,7 @@ def test_compare_with_a_revision_after_a_space_and_in_addopts(project):
     project.write(tests___test_it="def test_it(perf): perf(sorted, [1])")
     assert project.run(code=0).judged()[0] == "no baseline"
     project.ini("")
-    inner = project.run("--perfguard-compare", "v9.9", "tests", code=0)
-    assert any("v9.9" in note["message"] for note in inner.report["baseline"]["notes"])
+    assert "v9.9" in project.run("--perfguard-compare", "v9.9", "tests", code=4).result.stderr.str()
 
 
 def test_help_names_every_option_and_the_markers(project):

@@ -231,3 +231,20 @@ def test_a_writer_that_is_killed_loses_nothing_that_was_stored(store):
     assert all(len(run.records) == 40 for run in store.load(headers))
     assert all(len(store.samples(run)) == 40 for run in headers)
     assert store.notes == []
+
+
+def test_a_damaged_run_is_noted_once_with_one_remedy(store):
+    path = Path(store.save(header(), [measurement("t", 5)]))
+    path.write_bytes(b"garbage")
+    again = FolderStore(store.path)
+    assert again.headers() == []
+    [note] = again.notes
+    assert str(path) in note.message
+    assert str(note).count("restore it from git") == 1
+
+
+def test_a_file_in_place_of_the_store_is_said_by_every_reader(tmp_path):
+    (tmp_path / "baselines").write_text("")
+    for read in (lambda store: store.headers(), lambda store: store.load([header()])):
+        with pytest.raises(StoreError, match="baselines is a file where the folder"):
+            read(FolderStore(tmp_path / "baselines"))

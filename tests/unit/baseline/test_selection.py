@@ -6,8 +6,8 @@ import pytest
 
 from pytest_perfguard.baseline.folder import FolderStore
 from pytest_perfguard.baseline.lineage import NoLineage
-from pytest_perfguard.baseline.selection import differences, select
-from pytest_perfguard.errors import LineageError
+from pytest_perfguard.baseline.selection import check_wanted, differences, select
+from pytest_perfguard.errors import LineageError, StoreError
 from pytest_perfguard.model import Commit
 from tests.unit.baseline.examples import MACHINE, header, measurement
 
@@ -155,3 +155,47 @@ def test_without_a_baseline_a_note_says_what_to_do(choose, stored, words):
     assert (baseline.runs, baseline.commit) == ((), None)
     assert words in baseline.notes[0].message
     assert "pytest --perfguard-save" in baseline.notes[0].remedy
+
+
+def test_older_runs_are_those_of_the_next_commits_on_the_line_best_first(choose):
+    more = [header("b2", sha=B, hour=9), header("dirty", sha=A, hour=10, dirty=True), header("x", sha=A, machine=OTHER)]
+    line = Line((D, C, B, A))
+    baseline = choose([*STORED, *more], line, head(D))
+    assert [run.header.run_id for run in baseline.runs] == ["c"]
+    assert [run.header.run_id for run in baseline.older] == ["b2", "b", "a"]
+    # A commit on the branch comes after the trunk's; one that was asked for, or is weak or foreign, stands alone.
+    assert [run.header.run_id for run in choose([], Line((D, C, B, A), 2), head(D)).older] == ["a", "c"]
+    for lone in (choose([], line, head(D), B), choose([], Line((E,)), head(E))):
+        assert lone.runs
+        assert lone.older == ()
+    assert choose([], line, head(D), machine=replace(MACHINE, python="3.14")).older == ()
+
+
+def test_older_runs_are_few_and_of_whole_commits(choose):
+    stored = [header(f"{sha[0]}{number}", sha=sha, hour=number) for sha in (A, B, C) for number in range(12)]
+    assert {run.header.commit.sha for run in choose(stored, Line((D, C, B, A)), head(D)).older} == {B}
+
+
+def test_what_is_named_must_exist_and_need_not_be_stored(choose, tmp_path):
+    choose(STORED, Line((D, C)), head(D))
+    store = FolderStore(tmp_path / "baselines")
+    line = Line((D, C, B))
+    [path] = (tmp_path / "baselines").rglob("*-b.jsonl.gz")
+    for wanted in ("auto", D, "aaaa", str(path)):
+        check_wanted(store, line, wanted)
+    script = tmp_path / "test_x.py"
+    script.write_text("assert True")
+    for wanted, error, words in (
+        ("nonsense", LineageError, "no commit 'nonsense'"),
+        (str(script), StoreError, "is not a run file; name a revision"),
+        (str(tmp_path), StoreError, "is a folder and no revision"),
+    ):
+        with pytest.raises(error, match=words):
+            check_wanted(store, line, wanted)
+
+
+def test_what_is_not_stored_is_named_with_its_store(choose):
+    nothing = choose(STORED, Line((E, D)), head(E), D, where="kept/here")
+    assert nothing.reason == f"no run of {D} is stored in kept/here"
+    assert f"no run of {D} (kept/here)" in nothing.notes[0].message
+    assert "(kept/here)" in choose([], Line((E, D)), head(E), E, where="kept/here").notes[0].message

@@ -11,8 +11,8 @@ import pytest
 
 from pytest_perfguard.cli import compare, main
 from pytest_perfguard.cli.arguments import build_parser
-from pytest_perfguard.cli.output import paint, sparkline
-from pytest_perfguard.model import Key, Outcome, Verdict
+from pytest_perfguard.cli.output import paint, prepare_streams, sparkline
+from pytest_perfguard.model import Commit, Key, Outcome, Verdict
 from pytest_perfguard.quantity import Unit
 from pytest_perfguard.report.json import JsonReporter
 from pytest_perfguard.report.terminal import Line
@@ -136,7 +136,8 @@ def test_compare_judges_and_tells_regression_by_its_exit_code(capsys, monkeypatc
     monkeypatch.setattr(compare, "judge", verdict_of)
     code, lines = run(capsys, "compare", "HEAD", "main")
     assert code == 1
-    assert lines[0] == f"1 run of {'c' * 12}"
+    assert lines[0] == f"1 run of {'c' * 12} (now) against 2 runs of {'b' * 12} (before)"
+    assert not any("is older than" in line for line in lines)
     assert "3 regressed · against bbbbbbbbbbbb (named as main, 1 commit back, same machine class)" in lines[1]
     code, lines = run(capsys, "compare", "run-2", "run-1")
     assert code == 0
@@ -272,3 +273,29 @@ def test_colours_are_for_terminals(capsys, monkeypatch):
         monkeypatch.setattr(sys, "stdout", screen := Terminal())
         output.print_lines([Line("bad", "red")])
         assert screen.getvalue() == expected
+
+
+def test_compare_says_when_the_older_is_judged_against_the_newer(capsys):
+    hint = "is older than bbbbbbbbbbbb; to ask what the latter changed, write: perfguard compare main run-1"
+    assert any(hint in line for line in run(capsys, "compare", "run-1", "main")[1])
+    # Not on the line at hand: the commits' times decide.
+    for early, late, older in ((10, 20, True), (20, 10, False)):
+        now, before = (Commit(sha=digit * 40, time=time) for digit, time in (("d", early), ("e", late)))
+        assert compare._is_older(PLACE, now, before) is older
+
+
+def test_a_number_of_runs_must_be_a_number(capsys):
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["prune", "--samples-keep", "x"])
+    assert "'x' is not a whole number" in capsys.readouterr().err
+
+
+def test_signs_that_the_output_lacks_become_ascii(monkeypatch):
+    streams = {name: io.TextIOWrapper(io.BytesIO(), encoding="ascii") for name in ("stdout", "stderr")}
+    for name, stream in streams.items():
+        monkeypatch.setattr(sys, name, stream)
+    prepare_streams()
+    for stream in streams.values():
+        stream.write("×2 … −1 · ü")
+        stream.flush()
+        assert stream.buffer.getvalue() == b"x2 ... -1 | ?"

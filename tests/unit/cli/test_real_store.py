@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from pytest_perfguard.baseline.folder import FolderStore
 from pytest_perfguard.baseline.machine import current_machine
@@ -49,3 +50,22 @@ def test_a_damaged_run_is_left_out_and_told(tmp_path, monkeypatch, capsys):
     assert "good" in out
     assert err.startswith("perfguard: note: ")
     assert "bad.jsonl.gz" in err
+
+
+def test_why_nothing_is_stored_is_told_with_the_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = Path(FolderStore(tmp_path / "kept").save(header("good"), [measured("t.py::a")]))
+    path.write_bytes(path.read_bytes()[:50])
+    assert main(["show", "--store", "kept"]) == 2
+    note, error = capsys.readouterr().err.splitlines()
+    assert "is damaged or cut short" in note
+    assert error.startswith("perfguard: error: no run is stored")
+
+
+def test_a_file_in_place_of_the_store_is_bad_everywhere(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kept").write_text("")
+    assert main(["list", "--store", "kept"]) == 2
+    assert "kept is a file where the folder" in capsys.readouterr().err
+    assert main(["doctor", "--store", "kept"]) == 1
+    assert "bad   the store kept cannot be read" in capsys.readouterr().out

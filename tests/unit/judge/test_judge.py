@@ -194,6 +194,7 @@ def test_no_statement_where_there_were_some_is_no_improvement():
     verdict = compare_logs(log(("SELECT 1", 2)), log())
     assert verdict.outcome is Outcome.INVALID
     assert "no statement was seen" in verdict.sentence
+    assert "no statement was seen" in verdict.notes[0].message
 
 
 def measurement(values, metric="time", iterations=1, notes=(), contended=False, name=""):
@@ -251,6 +252,7 @@ def test_a_reference_that_was_not_measured_is_no_pass_and_no_failure():
     assert verdict.outcome is Outcome.INVALID
     assert "test_gone" in verdict.sentence
     assert not verdict.fails
+    assert [(note.code, "test_gone" in note.message) for note in verdict.notes] == [("no-reference", True)]
 
 
 def test_a_value_that_cannot_be_trusted_is_invalid():
@@ -303,3 +305,11 @@ def test_a_line_of_single_runs_teaches_it_too():
 
 def test_nothing_stored_teaches_nothing():
     assert learn([], [BUILTIN["time"]]) == Noise(plain=UNKNOWN, relative=UNKNOWN)
+
+
+def test_without_commits_no_more_runs_of_one_are_advised():
+    unsure = {"noise": NOTHING_KNOWN}
+    [note] = timed([record(0.001)], [record(0.001)], **unsure).notes
+    assert "more of the baseline commit" in note.remedy
+    [note] = timed([record(0.001)], [record(0.001)], against=Against(words="no commit", lone=True), **unsure).notes
+    assert "git init" in note.remedy

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from pytest_perfguard.errors import MeasurementError
+from pytest_perfguard.errors import MeasurementError, ProbeError
 from pytest_perfguard.measure.plan import BLOCK_SECONDS, MINIMUM_ROUNDS, Call, Plan
 from pytest_perfguard.measure.runner import Runner, observe, to_series
 from pytest_perfguard.model import BUILTIN, Key, Method, Note
@@ -184,6 +184,29 @@ def test_only_an_instrument_that_wants_the_result_gets_it(wants_result, expected
     assert probe.results == [expected]
 
 
+@pytest.mark.filterwarnings("error")
+def test_what_a_plain_call_does_not_run_is_refused_or_remarked():
+    clock = FakeClock()
+
+    async def coroutine():
+        raise AssertionError
+
+    async def stream():
+        yield
+
+    def generator():
+        yield clock.advance(0.1)
+
+    with pytest.raises(MeasurementError, match=r"await perf\.aio\(coroutine, …\)"):
+        measure(coroutine, clock)
+    with pytest.raises(MeasurementError, match=r"perf\(stream\) made an asynchronous generator.*await perf\.aio"):
+        measure(stream, clock)
+    gc.collect()
+    result, measurement = measure(generator, clock, rounds=1, iterations=1)
+    assert codes(measurement) == ["lazy-result"]
+    assert next(result) is None
+
+
 def test_coroutines_are_measured_by_the_same_procedure():
     clock = FakeClock()
     probe = ScriptedProbe(script=[3])
@@ -220,6 +243,17 @@ def test_observe_reads_also_when_the_block_raises():
         clock.advance(0.25)
         raise KeyError
     assert readings[0].values["time"] == 250_000_000
+
+
+def test_what_the_block_raises_is_not_hidden_by_an_instrument_that_does_not_work():
+    class Broken(ScriptedProbe):
+        def stop(self, token, result=None):
+            raise ProbeError("does not work")
+
+    with pytest.raises(KeyError), observe(Broken(script=[1])):
+        raise KeyError
+    with pytest.raises(ProbeError), observe(Broken(script=[1])):
+        pass
 
 
 def test_series_hold_what_the_readings_have():

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_perfguard.model import Baseline, Interval, Note, Outcome, Run, StoredRun
-from pytest_perfguard.report.terminal import Line, shorten, summary_lines
+from pytest_perfguard.report.terminal import Line, plain, shorten, summary_lines
 
 from .builders import COMMIT, OTHER_MACHINE, baseline, budgeted, compared, full_run, header, measured
 
@@ -200,3 +200,34 @@ def test_rendering_waits_with_its_imports():
         "print({'tabulate', 'numpy', 'scipy', 'jsonschema', 'wcwidth', 'pytest'} & set(sys.modules))"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+
+
+def test_a_budget_too_close_to_call_is_in_the_table():
+    close = replace(
+        budgeted("t.py::close", 2, 3),
+        outcome=Outcome.INCONCLUSIVE,
+        value=Interval(value=2.0, low=1.0, high=4.0, confidence=0.95),
+    )
+    shown = [line.text for line in summary_lines(run_of(close, compared("t.py::a", Outcome.INCONCLUSIVE, 0.1)))]
+    assert [line.split()[-1] for line in shown if line.startswith("t.py::")] == ["3"]
+    assert any(line.startswith("1 inconclusive: ") for line in shown)
+    assert not any(line.startswith("1 inconclusive") for line in text(run_of(close)).splitlines())
+
+
+def test_a_named_revision_without_runs_is_named():
+    run = run_of(compared("t.py::a", Outcome.NO_BASELINE, 0.0), baseline=Baseline(reason="no run of v1 is stored in b"))
+    assert "1 no baseline: no run of v1 is stored in b" in text(run)
+    assert "--perfguard-save" not in text(run)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [
+        ("utf-8", "×10 −67 % 1 … 2 · a → µ ü"),
+        ("cp1252", "×10 -67 % 1 … 2 · a -> µ ü"),
+        ("ascii", "x10 -67 % 1 ... 2 | a -> u ü"),
+        ("no such", "x10 -67 % 1 ... 2 | a -> u ü"),
+    ],
+)
+def test_signs_that_an_encoding_lacks_become_ascii(encoding, shown):
+    assert plain("×10 −67 % 1 … 2 · a → µ ü", encoding) == shown
