@@ -75,8 +75,18 @@ def analyse(sql: str, dialect: str = "") -> Shape:
 
 def _analyse(sql: str, dialect: str) -> Shape:
     tokens = _normalise(cut(sql, dialect))
-    return Shape(fingerprint=_join(tokens), kind=classify(tokens), tables=find_tables(tokens))
+    text = _join(tokens)
+    for _ in range(_ROUNDS if "@@" in text or not _AMBIGUOUS.isdisjoint(tokens) else 0):
+        again = _join(_normalise(cut(text, dialect)))
+        if again == text:
+            break
+        text = again
+    return Shape(fingerprint=text, kind=classify(tokens), tables=find_tables(tokens))
 
+
+_AMBIGUOUS = frozenset("#:%$@+-\\")
+"""Tokens that may read otherwise beside what a first pass has put there; a fingerprint is its own fingerprint."""
+_ROUNDS = 4
 
 _analyse_cached = lru_cache(maxsize=_CACHED)(_analyse)
 
@@ -149,7 +159,8 @@ def _join(tokens: list[str]) -> str:
     parts: list[str] = []
     previous = "("
     for part in tokens:
-        if part in _TIGHT_BEFORE or previous in _TIGHT_AFTER or (part == "(" and previous not in _SPACED):
+        tight = part in _TIGHT_BEFORE or previous in _TIGHT_AFTER or (part == "(" and previous not in _SPACED)
+        if tight and previous != ":":  # a lone colon would become another token with what follows it
             parts.append(part)
         else:
             parts.append(f" {part}")

@@ -122,6 +122,7 @@ _PIECES = st.sampled_from([*_QUOTES, *_MARKS, *_CODE, "insert into", "update", "
 @example("'")
 @example("'\\'")
 @example("a$$b")
+@example("0: ::")
 @example("VALUES(),(")
 def test_any_text_has_a_fingerprint_that_is_its_own(sql):
     for dialect in ("postgresql", "mysql"):
