@@ -296,15 +296,21 @@ class Engine:
     def _header(self, measurements: Sequence[Measurement]) -> Header:
         from pytest_perfguard.baseline.header import make_header
 
+        commit, notes = self._identity() if self._needs_identity else (Commit(), ())
+        metrics = {series.metric.name: series.metric for each in measurements for series in each.series}
+        return make_header(commit, self.machine, metrics.values(), workers=self.workers, notes=notes)
+
+    @property
+    def _needs_identity(self) -> bool:
+        """Whether anybody will see of which commit this run is; reading it loads a library and asks git."""
+        return self.settings.save or self.settings.compare is not None or bool(self.settings.report)
+
+    def _identity(self) -> tuple[Commit, tuple[Note, ...]]:
         lineage, notes = self._history
         try:
-            commit = lineage.head()
+            return lineage.head(), notes
         except PerfguardError as error:
-            commit, notes = Commit(), (*notes, Note(code="no-history", message=str(error)))
-        metrics = {series.metric.name: series.metric for each in measurements for series in each.series}
-        if not self.settings.save and self.settings.compare is None:
-            notes = ()  # nobody asked for the history
-        return make_header(commit, self.machine, metrics.values(), workers=self.workers, notes=notes)
+            return Commit(), (*notes, Note(code="no-history", message=str(error)))
 
     def _shown(self, path: Path) -> str:
         try:

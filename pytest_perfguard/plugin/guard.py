@@ -199,8 +199,9 @@ class Guard:
             notes.extend(self.engine.report(run))
             self._run = run
             self._notes.extend(notes)
-        except PerfguardError as error:
-            self._notes.append(Note(code="failed", message=str(error)))
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong here, the tests have run, and their results stand
+            kind = "" if isinstance(error, PerfguardError) else f"{type(error).__name__}: "
+            self._notes.append(Note(code="failed", message=f"the run was not summed up or stored: {kind}{error}"))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
