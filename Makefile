@@ -44,7 +44,7 @@ lint: $(VENV)/.lint ## check style, types and which module imports which
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 bench: $(VENV)/.bench ## measure what perfguard itself costs
 	$(BIN)/python tests/bench/bench.py
