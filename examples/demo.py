@@ -198,7 +198,7 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
         "GIT_CONFIG_NOSYSTEM": "1",
         **{f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in person.items()},
         # A shuffled order of tests would only make the output harder to follow.
-        "PYTEST_ADDOPTS": "-p no:randomly -p no:cacheprovider",
+        "PYTEST_ADDOPTS": "-p no:randomly -p no:asyncio -p no:cacheprovider",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 
