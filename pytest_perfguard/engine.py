@@ -10,13 +10,14 @@ from pathlib import Path
 
 from pytest_perfguard.config.resolve import Settings
 from pytest_perfguard.errors import MeasurementError, PerfguardError
+from pytest_perfguard.judge.bases import Base, base_for, bases_of, gaps
 from pytest_perfguard.judge.budget import judge_budget
 from pytest_perfguard.judge.noise import Noise, learn
 from pytest_perfguard.judge.policy import Policy
-from pytest_perfguard.judge.regression import Against, compare_metric
+from pytest_perfguard.judge.regression import compare_metric
 from pytest_perfguard.measure.plan import Plan, Progress
 from pytest_perfguard.measure.runner import Runner
-from pytest_perfguard.model.baseline import Baseline, Header, Record, StoredRun
+from pytest_perfguard.model.baseline import Baseline, Header, Record
 from pytest_perfguard.model.budget import Budget, Method
 from pytest_perfguard.model.commit import Commit, Machine
 from pytest_perfguard.model.measurement import Key, Measurement
@@ -146,25 +147,11 @@ class Engine:
         return learn(same, self.registry.metrics.values())
 
     @cached_property
-    def _bases(self) -> list[_Base]:
-        """What a measurement is compared with, best first: the chosen commit, then older ones for what it lacks."""
-        baseline = self.baseline
-        if baseline is None:
-            return []
-        bases = [_Base(against=_against(baseline), records=_by_key(baseline.runs))]
-        commits: dict[str, list[StoredRun]] = {}
-        for run in baseline.older:
-            commits.setdefault(run.header.commit.sha, []).append(run)
-        for sha, runs in commits.items():
-            distance = self._history[0].distance(sha)
-            parts = [*_away(distance), f"the baseline at {_name(baseline)} does not have it"]
-            words = f"{runs[0].header.commit.short} ({', '.join(parts)})"
-            bases.append(_Base(against=Against(words=words), records=_by_key(runs)))
-        return bases
-
-    def _base_of(self, key: Key, metric: str) -> _Base:
-        """Return the first that has a metric of a measurement, the chosen commit where none has."""
-        return next((base for base in self._bases if base.has(key, metric)), self._bases[0])
+    def _bases(self) -> tuple[Base, ...]:
+        if self.baseline is None:
+            return ()
+        lineage, _ = self._history
+        return bases_of(self.baseline, lineage.distance)
 
     def plan(self, task: Task, name: str, method: Method | None = None) -> Plan:
         """Return how the measurement `name` of `task` is made."""
@@ -210,7 +197,7 @@ class Engine:
             measurements=tuple(sorted(measurements, key=lambda measurement: measurement.key)),
             verdicts=tuple(verdicts),
             baseline=self.baseline,
-            notes=(*notes, *self._partial(measurements)),
+            notes=(*notes, *self._gaps(measurements)),
         )
 
     def save(self, run: Run) -> Note:
@@ -263,29 +250,13 @@ class Engine:
             )
             for series in measurement.series
             if series.metric.compared and series.metric.name not in doubted
-            for base in [self._base_of(measurement.key, series.metric.name)]
+            for base in [base_for(self._bases, measurement.key, series.metric.name)]
         ]
 
-    def _partial(self, measurements: Sequence[Measurement]) -> tuple[Note, ...]:
-        """Return a remark where the chosen baseline does not have all that this run measured."""
-        baseline = self.baseline
-        if baseline is None or not baseline.runs:
+    def _gaps(self, measurements: Sequence[Measurement]) -> tuple[Note, ...]:
+        if self.baseline is None:
             return ()
-        chosen, *older = self._bases
-        wanted = {measurement.key for measurement in measurements}
-        lacking = wanted - chosen.records.keys()
-        if not lacking:
-            return ()
-        elsewhere = sum(any(key in base.records for base in older) for key in lacking)
-        counts = {"with older commits": elsewhere, "with nothing": len(lacking) - elsewhere}
-        others = " and ".join(f"{count} {what}" for what, count in counts.items() if count)
-        return (
-            Note(
-                code="partial-baseline",
-                message=f"the baseline at {_name(baseline)} has {len(wanted) - len(lacking)} of {len(wanted)} "
-                f"measurements of this run; compared otherwise: {others}",
-            ),
-        )
+        return gaps(self.baseline, self._bases, (measurement.key for measurement in measurements))
 
     def _remember(self, measurement: Measurement) -> None:
         test = measurement.key.test
@@ -319,25 +290,6 @@ class Engine:
             return str(path)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Base:
-    """The stored runs of one commit, by what they measured."""
-
-    against: Against
-    records: dict[Key, list[Record]]
-
-    def has(self, key: Key, metric: str) -> bool:
-        return any(record.get(metric) is not None for record in self.records.get(key, ()))
-
-
-def _by_key(runs: Sequence[StoredRun]) -> dict[Key, list[Record]]:
-    records: dict[Key, list[Record]] = {}
-    for run in runs:
-        for record in run.records:
-            records.setdefault(record.key, []).append(record)
-    return records
-
-
 def _policy(settings: Settings) -> Policy:
     return Policy(
         confidence=settings.confidence,
@@ -346,26 +298,6 @@ def _policy(settings: Settings) -> Policy:
         weak_fails=settings.gate_weak,
         contended_fails=settings.gate_contended,
     )
-
-
-def _against(baseline: Baseline) -> Against:
-    words = _name(baseline)
-    parts = [baseline.reason] if baseline.reason else []
-    parts += _away(baseline.distance)
-    if parts:
-        words += f" ({', '.join(parts)})"
-    lone = baseline.commit is not None and not baseline.commit.sha
-    return Against(words=words, weak=baseline.weak, foreign=baseline.foreign, lone=lone)
-
-
-def _name(baseline: Baseline) -> str:
-    return baseline.commit.short if baseline.commit is not None else "the store"
-
-
-def _away(distance: int | None) -> list[str]:
-    if not distance:
-        return []
-    return ["1 commit back" if distance == 1 else f"{distance} commits back"]
 
 
 def _measured_for(budget: Budget, measurements: Sequence[Measurement]) -> list[Measurement]:

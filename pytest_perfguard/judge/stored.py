@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from pytest_perfguard.judge.bases import by_key
 from pytest_perfguard.judge.noise import learn
 from pytest_perfguard.judge.policy import Policy
 from pytest_perfguard.judge.regression import Against, compare_metric
-from pytest_perfguard.model.baseline import Record, StoredRun
-from pytest_perfguard.model.measurement import Key
+from pytest_perfguard.model.baseline import StoredRun
 from pytest_perfguard.model.metric import BUILTIN
 from pytest_perfguard.model.verdict import Verdict
 
@@ -21,7 +21,7 @@ def judge_stored(
 
     The chance of a false alarm is shared among the tests of `head`, whatever `policy` says of their number.
     """
-    heads, bases = _by_key(head), _by_key(base)
+    heads, bases = by_key(head), by_key(base)
     comparisons = Counter(key.test for key in heads)
     policy = (policy or Policy()).of(len(comparisons))
     metrics = {metric.name: metric for run in (*base, *head) for metric in run.header.metrics} or dict(BUILTIN)
@@ -41,11 +41,3 @@ def judge_stored(
         for name in sorted({summary.metric for record in records for summary in record.summaries})
         if name in metrics and metrics[name].compared
     )
-
-
-def _by_key(runs: Sequence[StoredRun]) -> dict[Key, list[Record]]:
-    found: dict[Key, list[Record]] = {}
-    for run in runs:
-        for record in run.records:
-            found.setdefault(record.key, []).append(record)
-    return found
