@@ -69,3 +69,30 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def listed(folder: str) -> list[str]:
+    """Return the names in `folder`, none where there is no such folder; raises `StoreError`."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - a thousand paths as objects would take longer than to read them
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise StoreError(read_trouble(Path(folder), error)) from error
+
+
+def remove(path: Path) -> int:
+    """Remove a file, if it is there, and return the bytes freed; raises `StoreError`."""
+    try:
+        size = path.stat().st_size
+        path.unlink()
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise StoreError(write_trouble(path, error).replace("cannot write", "cannot remove", 1)) from error
+    return size
+
+
+def read_trouble(path: Path, error: OSError) -> str:
+    """Return what to say of a file that cannot be read."""
+    return f"cannot read {path}: {error.strerror or error}; make it readable, or choose another folder for baselines"

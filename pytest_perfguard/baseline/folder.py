@@ -1,26 +1,17 @@
-"""A store in a folder: one file a run, so that writers need no locks and branches merge without conflicts.
-
-    store.json                                      the format of the store
-    machines/<class>.json                           what the class of machines is
-    runs/<class>/<sha2>/<name>.jsonl.gz             header and summaries, see `schema`
-    samples/<class>/<sha2>/<name>.pgs               raw samples, see `columnar`
-
-`<name>` is `<sha12>[-dirty-<tree8>]-<run id>`, with `no/nocommit-<run id>` for what has no commit.
-"""
+"""A store in a folder: one file a run, so that writers need no locks and branches merge without conflicts."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pytest_perfguard.baseline import columnar, schema
-from pytest_perfguard.baseline.files import TEMPORARY, is_stale, write_atomically, write_trouble
+from pytest_perfguard.baseline.files import TEMPORARY, is_stale, listed, read_trouble, remove, write_atomically
+from pytest_perfguard.baseline.layout import run_of, run_path, samples_path
 from pytest_perfguard.baseline.records import Plain, Records, decode_record, scales_of
 from pytest_perfguard.errors import StoreError, StoreFormatError
 from pytest_perfguard.model import Header, Key, Measurement, Note, Record, Series, StoredRun
@@ -76,7 +67,7 @@ class FolderStore:
             self._note("damaged-samples", str(error))
             return {}
         except OSError as error:
-            raise StoreError(_read_trouble(path, error)) from error
+            raise StoreError(read_trouble(path, error)) from error
 
     def history(self, test: str, metric: str, machine: str | None = None) -> Sequence[tuple[Header, Key, float]]:
         """Return the values of `metric` in every run, oldest first, for each measurement of `test`."""
@@ -136,7 +127,7 @@ class FolderStore:
         for header in headers:
             # The run file first: a killed deletion leaves samples without a run, which the next save removes.
             for name in [samples_path(header)] if samples_only else [run_path(header), samples_path(header)]:
-                freed += _remove(self.path / name)
+                freed += remove(self.path / name)
                 self._fronts.pop(name, None)
         return freed
 
@@ -153,7 +144,7 @@ class FolderStore:
                     "folder for baselines"
                 ) from error
             except OSError as error:
-                raise StoreError(_read_trouble(path, error)) from error
+                raise StoreError(read_trouble(path, error)) from error
             self._checked = True
 
     def _prepare(self, header: Header) -> None:
@@ -172,7 +163,7 @@ class FolderStore:
                 leftover = name.startswith(".") and name.endswith(TEMPORARY)
                 if not leftover and name.endswith(columnar.SUFFIX):
                     relative = path.relative_to(self.path / "samples") if "samples" in path.parts else None
-                    leftover = relative is not None and not _run_of(self.path, relative).exists()
+                    leftover = relative is not None and not run_of(self.path, relative).exists()
                 if leftover and is_stale(path):
                     with contextlib.suppress(OSError):
                         path.unlink()
@@ -188,11 +179,11 @@ class FolderStore:
 
     def _paths(self, machine: str | None) -> Iterator[str]:
         root = self._root
-        classes = _listed(f"{root}/runs") if machine is None else [machine]
+        classes = listed(f"{root}/runs") if machine is None else [machine]
         for name in classes:
-            for prefix in _listed(f"{root}/runs/{name}"):
+            for prefix in listed(f"{root}/runs/{name}"):
                 folder = f"runs/{name}/{prefix}"
-                for file in _listed(f"{root}/{folder}"):
+                for file in listed(f"{root}/{folder}"):
                     if file.endswith(schema.SUFFIX) and not file.startswith("."):
                         yield f"{folder}/{file}"
 
@@ -269,7 +260,7 @@ class FolderStore:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StoreError(_read_trouble(self.path / path, error)) from error
+            raise StoreError(read_trouble(self.path / path, error)) from error
 
     def _note(self, code: str, message: str) -> None:
         what, _, remedy = message.rpartition("; ")
@@ -283,7 +274,7 @@ def load_file(path: Path) -> StoredRun:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise StoreError(_read_trouble(path, error)) from error
+        raise StoreError(read_trouble(path, error)) from error
     if not data.startswith(_GZIP_MAGIC):
         raise StoreFormatError(f"{path} is not a run file; name a revision, or a {schema.SUFFIX} file of a store")
     try:
@@ -306,54 +297,3 @@ def _all_lines(data: bytes, front: schema.Front) -> Iterator[Plain]:
 
 def _lazily(lines: list[Plain], front: schema.Front) -> Sequence[Record]:
     return Records(lines, front.scales)
-
-
-def run_path(header: Header) -> str:
-    """Return where in a store the run of `header` is."""
-    return f"runs/{_place(header)}{schema.SUFFIX}"
-
-
-def samples_path(header: Header) -> str:
-    """Return where in a store the raw samples of `header` are."""
-    return f"samples/{_place(header)}{columnar.SUFFIX}"
-
-
-def _place(header: Header) -> str:
-    commit = header.commit
-    name = commit.sha[:12] or "nocommit"
-    if commit.dirty:
-        name += f"-dirty-{commit.dirty_tree[:8] or 'unknown'}"
-    return f"{header.machine.key}/{commit.sha[:2] or 'no'}/{name}-{_file_name(header.run_id)}"
-
-
-def _file_name(run_id: str) -> str:
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", run_id)[:64]
-    return plain if plain == run_id else f"{plain}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
-
-
-def _run_of(root: Path, samples: Path) -> Path:
-    return (root / "runs" / samples).with_name(samples.name.removesuffix(columnar.SUFFIX) + schema.SUFFIX)
-
-
-def _listed(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)  # noqa: PTH208 - a thousand paths as objects would take longer than to read them
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise StoreError(_read_trouble(Path(folder), error)) from error
-
-
-def _remove(path: Path) -> int:
-    try:
-        size = path.stat().st_size
-        path.unlink()
-    except FileNotFoundError:
-        return 0
-    except OSError as error:
-        raise StoreError(write_trouble(path, error).replace("cannot write", "cannot remove", 1)) from error
-    return size
-
-
-def _read_trouble(path: Path, error: OSError) -> str:
-    return f"cannot read {path}: {error.strerror or error}; make it readable, or choose another folder for baselines"

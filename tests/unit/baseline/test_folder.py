@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_perfguard.baseline.folder import FolderStore, load_file, run_path, samples_path
+from pytest_perfguard.baseline.folder import FolderStore, load_file
+from pytest_perfguard.baseline.layout import run_path, samples_path
 from pytest_perfguard.errors import StoreError, StoreFormatError
 from pytest_perfguard.model import Key, Record, Series
 from pytest_perfguard.model.protocols import Store
