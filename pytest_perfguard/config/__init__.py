@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-Kind = Literal["flag", "text", "path", "revision", "time", "ratio", "outcomes", "names", "reports", "lines"]
+Kind = Literal["flag", "text", "path", "revision", "choice", "time", "ratio", "outcomes", "names", "reports", "lines"]
 """How the text of a setting is read; `config.resolve` has one reader for each."""
 
 
@@ -29,6 +29,8 @@ class Setting(NamedTuple):
     """The smallest number that makes sense; for quantities."""
     high: float | None = None
     """The largest number that makes sense; for quantities."""
+    choices: tuple[str, ...] = ()
+    """The words that can be chosen from."""
 
     @property
     def dest(self) -> str:
@@ -91,6 +93,69 @@ SETTINGS: tuple[Setting, ...] = (
         const="auto",
     ),
     _setting(
+        "against",
+        "revision",
+        None,
+        "measure REV here and now, in turns with the working tree, and judge by that: a revision, merge-base:REV, the "
+        "path of another checkout, release:VERSION, or self",
+        metavar="REV",
+    ),
+    _setting(
+        "against_tests",
+        "choice",
+        "head",
+        "whose tests both sides run in a comparison with --perfguard-against: head or base (default: head)",
+        metavar="SIDE",
+        choices=("head", "base"),
+    ),
+    _setting(
+        "against_install",
+        "flag",
+        False,
+        "build and install each side into an environment of its own, kept for later runs, for --perfguard-against: for "
+        "compiled projects and changed dependencies",
+    ),
+    _setting(
+        "against_packages",
+        "names",
+        (),
+        "packages of the project that --perfguard-against does not find: names or NAME=FOLDER, separated by commas",
+        metavar="PACKAGES",
+    ),
+    _setting(
+        "against_min_effect",
+        "ratio",
+        "1 %",
+        "smallest change that --perfguard-against may call a regression (default: 1 %)",
+        metavar="RATIO",
+        low=0.005,
+        high=5.0,
+    ),
+    _setting(
+        "against_timeout",
+        "time",
+        "5 min",
+        "longest that a test may take on one side of --perfguard-against before it is given up (default: 5 min)",
+        metavar="TIME",
+        low=0.1,
+    ),
+    _setting(
+        "against_time",
+        "time",
+        "5 s",
+        "time that --perfguard-against may spend on each measurement, on an average (default: 5 s)",
+        metavar="TIME",
+        low=0.1,
+    ),
+    _setting(
+        "max_time",
+        "time",
+        None,
+        "time that --perfguard-against may take as a whole (default: --perfguard-against-time for each measurement)",
+        metavar="TIME",
+        low=1.0,
+    ),
+    _setting(
         "report",
         "reports",
         (),
@@ -130,10 +195,10 @@ SETTINGS: tuple[Setting, ...] = (
         low=1e-6,
     ),
     _setting(
-        "max_time",
+        "measurement_time",
         "time",
         "10 s",
-        "when a measurement ends, finished or not (default: 10 s)",
+        "when one measurement ends, finished or not; a test's own is perf(max_time=) (default: 10 s)",
         metavar="TIME",
         low=1e-6,
     ),

@@ -132,7 +132,7 @@ def parse_method(
                 raise unknown("keyword of perf", key, _METHOD_READERS, origin)
             value = None if raw is None else _METHOD_READERS[key](key, raw, origin)
             found.setdefault(key, value)
-    chosen: dict[str, Any] = {"target_time": defaults.target_time, "max_time": defaults.max_time}
+    chosen: dict[str, Any] = {"target_time": defaults.target_time, "max_time": defaults.measurement_time}
     chosen.update({key: value for key, value in found.items() if value is not None})
     asked = ((name, origin) for name in found.get("metrics") or ())
     everywhere = ((name, defaults.origin("metrics")) for name in defaults.metrics)
@@ -241,6 +241,7 @@ def _shown(raw: Any) -> str:
 
 _MOST = 1_000_000_000
 _BY_NAME: dict[str, Setting] = {setting.name: setting for setting in SETTINGS}
+_BY_NAME["max_time"] = _BY_NAME["measurement_time"]
 _METHOD_READERS: dict[str, Callable[[str, Any, str], Any]] = {
     "rounds": functools.partial(_whole, 1),
     "iterations": functools.partial(_whole, 1),

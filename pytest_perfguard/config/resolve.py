@@ -23,6 +23,18 @@ class Settings:
     save: bool
     compare: str | None
     """A revision, a file, or "auto" for the nearest stored baseline; None where nothing is to be compared."""
+    against: str | None
+    """What is measured beside the working tree, as it was written; None where nothing is."""
+    against_tests: str
+    """Whose tests both sides run: "head" or "base"."""
+    against_install: bool
+    against_packages: tuple[str, ...]
+    """Names of the project's packages, or "name=folder"."""
+    against_min_effect: float
+    against_timeout: float
+    against_time: float
+    max_time: float | None
+    """Seconds for a whole live comparison; None for `against_time` times its measurements."""
     report: tuple[tuple[str, str], ...]
     """Format and path of each report; the path is empty where the format's usual one is meant."""
     disable: bool
@@ -33,7 +45,7 @@ class Settings:
     machine: str
     """Empty where the machine class is to be named by its hardware."""
     target_time: float
-    max_time: float
+    measurement_time: float
     min_effect: float
     confidence: float
     gate_contended: bool
@@ -63,6 +75,12 @@ def resolve(
         raw, origin = _nearest(setting, options, environment, ini, ini_path)
         values[setting.name] = _READERS[setting.kind](setting, raw, origin)
         origins[setting.name] = origin
+    for name in ("compare", "save"):
+        if values["against"] is not None and values[name]:
+            raise ConfigError(
+                f"against ({origins['against']}) and {name} ({origins[name]}) are both set, but times that are taken "
+                "in turns with another program are not those of a run of its own; make two runs"
+            )
     if values["only"] and values["skip"]:
         raise ConfigError(
             f"only ({origins['only']}) and skip ({origins['skip']}) are both set, which leaves no test to run; "
@@ -129,7 +147,16 @@ def _revision(setting: Setting, raw: Any, origin: str) -> str | None:
     return text
 
 
-def _number(setting: Setting, raw: Any, origin: str) -> float:
+def _choice(setting: Setting, raw: Any, origin: str) -> str:
+    word = _text(setting, raw, origin).casefold()
+    if word not in setting.choices:
+        raise unknown(setting.name, word, setting.choices, origin)
+    return word
+
+
+def _number(setting: Setting, raw: Any, origin: str) -> float | None:
+    if raw is None:
+        return None
     unit = Unit.SECONDS if setting.kind == "time" else Unit.RATIO
     try:
         number = quantity.parse(raw, unit, where=origin)
@@ -151,7 +178,7 @@ def check_range(setting: Setting, number: float, raw: object, origin: str) -> No
         else f"{_amount(setting, low)} to {_amount(setting, high)}"
     )
     why = f"{_amount(setting, number)} is outside of what makes sense, {bounds}"
-    raise _refusal(setting, raw, origin, why, f"write for example {setting.default!r}")
+    raise _refusal(setting, raw, origin, why, f"write for example {setting.default or '10 min'!r}")
 
 
 def _amount(setting: Setting, number: float) -> str:
@@ -213,6 +240,7 @@ _READERS: dict[Kind, Callable[[Setting, Any, str], Any]] = {
     "text": _text,
     "path": _path,
     "revision": _revision,
+    "choice": _choice,
     "time": _number,
     "ratio": _number,
     "outcomes": _outcomes,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pytest_perfguard.model.baseline import Baseline, Header
 from pytest_perfguard.model.measurement import Measurement
 from pytest_perfguard.model.note import Note
+from pytest_perfguard.model.pairs import Contest
 from pytest_perfguard.model.verdict import Verdict
 
 
@@ -18,5 +19,7 @@ class Run:
     measurements: tuple[Measurement, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     baseline: Baseline | None = None
-    """None where nothing was to be compared."""
+    """None where nothing was to be compared with what is stored."""
+    contest: Contest | None = None
+    """None where base and head did not run side by side."""
     notes: tuple[Note, ...] = ()

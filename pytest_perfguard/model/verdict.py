@@ -51,6 +51,10 @@ class Effect:
     detectable: float | None = None
     base_runs: int = 1
     head_runs: int = 1
+    pairs: int = 0
+    """Pairs of processes behind it, where base and head ran side by side; otherwise 0."""
+    seconds: float | None = None
+    """Machine time spent on it, where base and head ran side by side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

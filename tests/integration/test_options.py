@@ -198,7 +198,7 @@ def test_times_effects_and_metrics(project):
             perf.using(iterations=1)(time.sleep, 0.02)
         """
     )
-    inner = project.run("--perfguard-max-time=50 ms", "--perfguard-metrics=result_size,retained", code=0)
+    inner = project.run("--perfguard-measurement-time=50 ms", "--perfguard-metrics=result_size,retained", code=0)
     (note,) = inner.measured("test_slow")["notes"]
     assert (note["code"], "the limit of 0.05 s" in note["message"]) == ("capped", True)
     assert {"result_size", "retained"} <= set(inner.measured("test_quick")["series"])
@@ -208,7 +208,7 @@ def test_times_effects_and_metrics(project):
 
 
 def test_nearest_place_wins(project, monkeypatch):
-    project.ini("perfguard_machine = ini\nperfguard_max_time = 20 ms\nperfguard_fail_on =\n    none")
+    project.ini("perfguard_machine = ini\nperfguard_measurement_time = 20 ms\nperfguard_fail_on =\n    none")
     project.write(
         test_it="""
         import time, pytest
@@ -241,7 +241,7 @@ OPTION, ENVIRONMENT, INI = "option", "environment", "ini"
     [
         (OPTION, "--perfguard-target-time", "5 parsecs", "*5 parsecs*--perfguard-target-time*"),
         (OPTION, "--perfguard-target-time", "0 s", "*'0 s'*(--perfguard-target-time)*1 µs or more*write for example*"),
-        (OPTION, "--perfguard-max-time", "10 MB", "*--perfguard-max-time*"),
+        (OPTION, "--perfguard-measurement-time", "10 MB", "*--perfguard-max-time*"),
         (OPTION, "--perfguard-min-effect", "900 %", "*outside of what makes sense, 0 % to 500 %*'10 %'*"),
         (OPTION, "--perfguard-confidence", "2", "*50 % to 99.9999 %*"),
         (OPTION, "--perfguard-fail-on", "slow", "*unknown outcome 'slow' (--perfguard-fail-on); known: *"),
@@ -251,7 +251,7 @@ OPTION, ENVIRONMENT, INI = "option", "environment", "ini"
         (OPTION, "--perfguard-metrics", "spead", "*unknown metric 'spead' (--perfguard-metrics); known: *"),
         (ENVIRONMENT, "PERFGUARD_SAVE", "maybe", "*'maybe'*(PERFGUARD_SAVE)*write true or false*"),
         (ENVIRONMENT, "PERFGUARD_MAX_TIME", "soon", "*PERFGUARD_MAX_TIME*"),
-        (INI, "perfguard_max_time", "soon", "*perfguard_max_time in pytest.ini*"),
+        (INI, "perfguard_measurement_time", "soon", "*perfguard_max_time in pytest.ini*"),
         (INI, "perfguard_save", "maybe", "*perfguard_save in pytest.ini*"),
         (INI, "perfguard_budgets", "tests: speed=1", "*unknown budget 'speed' (perfguard_budgets in pytest.ini*"),
         (INI, "perfguard_budgets", "what is this", "*cannot read the line 'what is this'*write a pattern, a colon*"),
@@ -280,7 +280,7 @@ def test_a_bad_value_ends_a_run_with_workers_too(project, where):
     project.write(test_it=GUARDED)
     if where == INI:
         project.ini("perfguard_budgets = tests: speed=1")
-    result = project.start("-n", "2", *(["--perfguard-max-time=soon"] if where == OPTION else []))
+    result = project.start("-n", "2", *(["--perfguard-measurement-time=soon"] if where == OPTION else []))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "ERROR: perfguard: " in result.stderr.str()
     result.stdout.no_fnmatch_line("*INTERNALERROR*")

@@ -25,7 +25,7 @@ ASLEEP = """
 
 
 def test_a_suite_without_guarded_tests_loads_three_modules(project):
-    project.ini("perfguard_max_time = 1 s\nperfguard_store = kept")
+    project.ini("perfguard_measurement_time = 1 s\nperfguard_store = kept")
     project.write(
         conftest=ASLEEP,
         test_it="""

@@ -18,7 +18,7 @@ def settle(options=None, environment=None, ini=None) -> Settings:
 
 def test_defaults():
     settings = settle()
-    assert (settings.target_time, settings.max_time) == (0.4, 10.0)
+    assert (settings.target_time, settings.measurement_time) == (0.4, 10.0)
     assert (settings.min_effect, settings.confidence) == (0.1, 0.99)
     assert settings.fail_on == (Outcome.OVER_BUDGET, Outcome.REGRESSED)
     assert (settings.compare, settings.store, settings.machine) == (None, "baselines", "")
@@ -30,20 +30,20 @@ def test_defaults():
 @pytest.mark.parametrize(
     ("places", "seconds", "origin"),
     [
-        (3, 1.0, "--perfguard-max-time"),
-        (2, 2.0, "PERFGUARD_MAX_TIME"),
-        (1, 3.0, "perfguard_max_time in pytest.ini"),
+        (3, 1.0, "--perfguard-measurement-time"),
+        (2, 2.0, "PERFGUARD_MEASUREMENT_TIME"),
+        (1, 3.0, "perfguard_measurement_time in pytest.ini"),
         (0, 10.0, "default"),
     ],
 )
 def test_the_nearest_place_wins_and_is_remembered(places, seconds, origin):
     settings = settle(
-        {"perfguard_max_time": "1 s"} if places > 2 else {"perfguard_max_time": None},
-        {"PERFGUARD_MAX_TIME": "2 s"} if places > 1 else {"PERFGUARD_MAX_TIME": ""},
-        {"perfguard_max_time": "3 s"} if places > 0 else {"perfguard_max_time": None},
+        {"perfguard_measurement_time": "1 s"} if places > 2 else {"perfguard_measurement_time": None},
+        {"PERFGUARD_MEASUREMENT_TIME": "2 s"} if places > 1 else {"PERFGUARD_MEASUREMENT_TIME": ""},
+        {"perfguard_measurement_time": "3 s"} if places > 0 else {"perfguard_measurement_time": None},
     )
-    assert settings.max_time == seconds
-    assert settings.origin("max_time") == origin
+    assert settings.measurement_time == seconds
+    assert settings.origin("measurement_time") == origin
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,11 @@ def test_values_are_read_by_kind(where, name, raw, expected):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"max_time": "5 MiB"}, ["'5 MiB'", "--perfguard-max-time", "'MiB' measures a size", "'20 ms'"]),
-        ({"max_time": "0"}, ["'0'", "1 µs or more", "write for example '10 s'"]),
+        (
+            {"measurement_time": "5 MiB"},
+            ["'5 MiB'", "--perfguard-measurement-time", "'MiB' measures a size", "'20 ms'"],
+        ),
+        ({"measurement_time": "0"}, ["'0'", "1 µs or more", "write for example '10 s'"]),
         ({"confidence": "99"}, ["'99'", "9900 % is outside of what makes sense, 50 % to 99.9999 %", "'99 %'"]),
         ({"min_effect": "10"}, ["1000 %", "0 % to 500 %", "'10 %'"]),
         ({"fail_on": "regresed"}, ["unknown outcome 'regresed' (--perfguard-fail-on)", "did you mean 'regressed'?"]),
