@@ -23,6 +23,7 @@ from pytest_perfguard.model.commit import Commit, Machine
 from pytest_perfguard.model.measurement import Key, Measurement
 from pytest_perfguard.model.metric import BUILTIN, Nature
 from pytest_perfguard.model.note import Note
+from pytest_perfguard.model.pairs import Contest
 from pytest_perfguard.model.protocols import Lineage, Store
 from pytest_perfguard.model.run import Run
 from pytest_perfguard.model.verdict import Verdict
@@ -46,6 +47,16 @@ class Task:
     def metrics(self) -> frozenset[str]:
         """Return the names of the metrics that it needs."""
         return frozenset({budget.metric for budget in self.budgets} | set(self.method.metrics))
+
+    @property
+    def counted(self) -> Task:
+        """Return this task without what is about time."""
+        return replace(
+            self,
+            budgets=tuple(budget for budget in self.budgets if budget.metric not in _TIMED),
+            method=replace(self.method, metrics=tuple(name for name in self.method.metrics if name not in _TIMED)),
+            explicit=False,
+        )
 
     @property
     def timed(self) -> bool:
@@ -189,7 +200,11 @@ class Engine:
         return tuple(verdicts)
 
     def finish(
-        self, measurements: Sequence[Measurement], verdicts: Sequence[Verdict], notes: Sequence[Note] = ()
+        self,
+        measurements: Sequence[Measurement],
+        verdicts: Sequence[Verdict],
+        notes: Sequence[Note] = (),
+        contest: Contest | None = None,
     ) -> Run:
         """Return the run, made of what all processes measured and concluded; nothing is written."""
         return Run(
@@ -197,6 +212,7 @@ class Engine:
             measurements=tuple(sorted(measurements, key=lambda measurement: measurement.key)),
             verdicts=tuple(verdicts),
             baseline=self.baseline,
+            contest=contest,
             notes=(*notes, *self._gaps(measurements)),
         )
 

@@ -7,7 +7,7 @@ import math
 from pytest_perfguard.model.budget import Budget
 from pytest_perfguard.model.measurement import Key
 from pytest_perfguard.model.metric import Metric
-from pytest_perfguard.model.verdict import Effect, Interval, Outcome
+from pytest_perfguard.model.verdict import Effect, Interval, Outcome, Verdict
 from pytest_perfguard.quantity import render, render_change
 
 _TIMED = {
@@ -74,6 +74,13 @@ def budget(
 def invalid(key: Key, metric: Metric, reason: str) -> str:
     """Return the sentence on a measurement that cannot be trusted."""
     return f"{metric.name} of {key} cannot be judged: {reason}"
+
+
+def paragraph(verdict: Verdict) -> str:
+    """Return a verdict's sentence with its evidence and remarks, as the message of a failure."""
+    lines = [verdict.sentence, *(f"    {line}" for line in verdict.details)]
+    lines.extend(f"    {note}" for note in verdict.notes)
+    return "\n".join(lines)
 
 
 def _plural(count: int, noun: str = "run") -> str:

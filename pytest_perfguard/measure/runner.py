@@ -58,6 +58,8 @@ class Reply:
 
 Procedure = Generator[Block, Reply, tuple[Any, Measurement]]
 
+Timing = Generator[Block, Reply, tuple[Any, tuple[Series, ...], tuple[Note, ...]]]
+
 
 class Runner:
     """Carries out plans with a clock, a source of seconds for time limits, and a display of progress."""
@@ -112,7 +114,7 @@ class Runner:
         """Yield the blocks of a measurement, receive what was read, and return result and measurement."""
         disturbed = disturbances()
         with _collector(on=plan.method.gc):
-            result, timing, notes = yield from self._time(caller, plan)
+            result, timing, notes = yield from self.timing(caller, plan)
         passes: list[Reading] = []
         series = [*timing]
         for probe in plan.probes:
@@ -132,9 +134,8 @@ class Runner:
         )
         return result, measurement
 
-    def _time(
-        self, caller: Caller, plan: Plan
-    ) -> Generator[Block, Reply, tuple[Any, tuple[Series, ...], tuple[Note, ...]]]:
+    def timing(self, caller: Caller, plan: Plan) -> Timing:
+        """Yield the blocks that time a call, and return its result, the series, and remarks."""
         method = plan.method
         started = self._now()
         deadline = started + method.max_time
@@ -151,7 +152,7 @@ class Runner:
         if replies and self._now() >= deadline:
             rows.append(replies[-1].reading)
         elif method.iterations is None:
-            iterations = yield from self._calibrate(caller, deadline, replies)
+            iterations = yield from self.calibrate(caller, deadline, replies)
             if iterations == 1:
                 rows.append(replies[-1].reading)
         else:
@@ -178,7 +179,7 @@ class Runner:
         reference_series = Series(metric=REFERENCE, values=tuple(references), iterations=reference.ITERATIONS)
         return result, (*to_series(self.clock.metrics, rows, iterations), reference_series), tuple(notes)
 
-    def _calibrate(self, caller: Caller, deadline: float, replies: list[Reply]) -> Generator[Block, Reply, int]:
+    def calibrate(self, caller: Caller, deadline: float, replies: list[Reply]) -> Generator[Block, Reply, int]:
         """Return how many calls make a round; every block made on the way is appended to `replies`."""
         iterations = 1
         while True:

@@ -8,6 +8,7 @@ from pytest_perfguard.model.commit import Commit, Machine
 from pytest_perfguard.model.measurement import Key, Measurement
 from pytest_perfguard.model.metric import BUILTIN, Better, Metric, Nature, Reduce, Tolerance, custom
 from pytest_perfguard.model.note import Note
+from pytest_perfguard.model.pairs import Contest, Replicate, Stage, Trial
 from pytest_perfguard.model.queries import QueryLog, Statement, StatementKind
 from pytest_perfguard.model.run import Run
 from pytest_perfguard.model.sample import Series, low_quantile
@@ -19,6 +20,7 @@ __all__ = [
     "Better",
     "Budget",
     "Commit",
+    "Contest",
     "Effect",
     "Header",
     "Interval",
@@ -33,14 +35,17 @@ __all__ = [
     "QueryLog",
     "Record",
     "Reduce",
+    "Replicate",
     "Run",
     "SEVERITY",
     "Series",
+    "Stage",
     "Statement",
     "StatementKind",
     "StoredRun",
     "Summary",
     "Tolerance",
+    "Trial",
     "Verdict",
     "custom",
     "low_quantile",

@@ -105,10 +105,25 @@ READS = Metric(
 WRITES = Metric(
     name="writes", unit=Unit.COUNT, nature=Nature.EXACT, description="database statements that write",
 )  # fmt: skip
+CALLS = Metric(
+    name="calls", unit=Unit.COUNT, nature=Nature.EXACT, reduce=Reduce.MINIMUM,
+    description="calls of Python and built-in functions",
+)  # fmt: skip
+WORK = Metric(
+    name="work", unit=Unit.COUNT, nature=Nature.EXACT, reduce=Reduce.MINIMUM,
+    description="steps of the interpreter: functions entered, calls made, branches and jumps taken (Python 3.12)",
+)  # fmt: skip
+INSTRUCTIONS = Metric(
+    name="instructions", unit=Unit.COUNT, nature=Nature.EXACT, reduce=Reduce.MINIMUM,
+    tolerance=Tolerance(relative=0.01),
+    description="machine instructions of the calling thread, and of threads and processes that it starts (Linux)",
+)  # fmt: skip
 
 BUILTIN: dict[str, Metric] = {
     metric.name: metric
-    for metric in (TIME, WALL, CPU, REFERENCE, MEMORY, RETAINED, RESULT_SIZE, QUERIES, READS, WRITES)
+    for metric in (
+        TIME, WALL, CPU, REFERENCE, MEMORY, RETAINED, RESULT_SIZE, QUERIES, READS, WRITES, CALLS, WORK, INSTRUCTIONS,
+    )
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from _pytest.outcomes import Failed
@@ -12,6 +12,7 @@ from _pytest.outcomes import Failed
 from pytest_perfguard.config.resolve import Settings
 from pytest_perfguard.engine import Engine
 from pytest_perfguard.errors import PerfguardError
+from pytest_perfguard.judge.sentence import paragraph
 from pytest_perfguard.model.budget import Budget
 from pytest_perfguard.model.measurement import Measurement
 from pytest_perfguard.model.note import Note
@@ -24,6 +25,9 @@ from pytest_perfguard.plugin.recording import RECORDING, Recording
 from pytest_perfguard.plugin.task import TASK, fail_on_trouble
 from pytest_perfguard.plugin.terminal import Display
 from pytest_perfguard.registry import Registry
+
+if TYPE_CHECKING:
+    from pytest_perfguard.comparison import Compared
 
 DefaultBudgets = tuple[tuple[str, tuple[Budget, ...]], ...]
 """Patterns of node ids, and the budgets of what they match."""
@@ -55,12 +59,12 @@ class Guard:
         self.settings = settings
         self.default_budgets = default_budgets
         self._config = config
-        self._display = Display(config)
+        self.display = Display(config)
         workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
         self._is_worker = workerinput is not None
         workers = workerinput["workercount"] if workerinput is not None else _asked_workers(config)
         self.engine = Engine(
-            settings, root=Path(config.rootpath), registry=registry, workers=workers, progress=self._display.progress
+            settings, root=Path(config.rootpath), registry=registry, workers=workers, progress=self.display.progress
         )
         self._measurements: list[Measurement] = []
         self._verdicts: list[Verdict] = []
@@ -68,6 +72,8 @@ class Guard:
         self._run: Run | None = None
         self._current: pytest.Item | None = None
         self._interrupted = False
+        self.compared: Compared | None = None
+        """What came of base and head side by side, where they were compared."""
 
     @pytest.hookimpl
     def pytest_unconfigure(self) -> None:
@@ -89,7 +95,7 @@ class Guard:
         task = None if item is None else item.stash.get(TASK, None)
         if item is None or task is None or self.settings.disable or "perf" in getattr(item, "fixturenames", ()):
             return
-        _forget(item, PASSES, BROKEN)
+        forget(item, PASSES, BROKEN)
         try:
             item.stash[PASSES] = BodyPasses(self.engine, task)
         except PerfguardError:
@@ -100,7 +106,7 @@ class Guard:
     def pytest_runtest_logfinish(self) -> None:
         """Let go of what is left of an attempt."""
         if self._current is not None:
-            _forget(self._current, PASSES, BROKEN, RECORDING)
+            forget(self._current, PASSES, BROKEN, RECORDING)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -142,7 +148,7 @@ class Guard:
         item.stash[transport.FOUND] = (tuple(measured), verdicts)
         failures = [verdict for verdict in verdicts if verdict.fails]
         if failures:
-            raise PerfguardFailed("\n".join(_paragraph(verdict) for verdict in failures))
+            raise PerfguardFailed("\n".join(paragraph(verdict) for verdict in failures))
         return result
 
     @pytest.hookimpl(wrapper=True)
@@ -180,7 +186,7 @@ class Guard:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         """Make the run, store it and write reports; on the controller only."""
-        wanted = self.settings.save or self.settings.report or self.settings.compare is not None
+        wanted = self.settings.save or self.settings.report or self.settings.compare is not None or self.compared
         if self._is_worker or not (self._measurements or wanted):
             return
         if self.settings.disable:
@@ -189,7 +195,8 @@ class Guard:
         ended = _ENDED.get(pytest.ExitCode.INTERRUPTED if self._interrupted else exitstatus)
         unfit = [_unfinished(ended)] if self.settings.save and ended is not None else []
         try:
-            run = self.engine.finish(self._measurements, self._verdicts, unfit)
+            contest = None if self.compared is None else self.compared.contest
+            run = self.engine.finish(self._measurements, self._verdicts, unfit, contest)
             notes = []
             if self.settings.save and not unfit:
                 try:
@@ -207,10 +214,11 @@ class Guard:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the verdicts of the run."""
         if not self._is_worker:
-            self._display.summary(terminalreporter, self._run, self._notes)
+            self.display.summary(terminalreporter, self._run, self._notes)
 
 
-def _forget(item: pytest.Item, *keys: pytest.StashKey[Any]) -> None:
+def forget(item: pytest.Item, *keys: pytest.StashKey[Any]) -> None:
+    """Drop what `item` holds under `keys`."""
     for key in keys:
         if key in item.stash:
             del item.stash[key]
@@ -231,12 +239,6 @@ def _disabled(settings: Settings) -> Note:
         f"({settings.origin('disable')})",
         remedy="leave that out to measure",
     )
-
-
-def _paragraph(verdict: Verdict) -> str:
-    lines = [verdict.sentence, *(f"    {line}" for line in verdict.details)]
-    lines.extend(f"    {note}" for note in verdict.notes)
-    return "\n".join(lines)
 
 
 def _asked_workers(config: pytest.Config) -> int:

@@ -60,7 +60,7 @@ def run_quiet_passes(item: pytest.Item, passes: BodyPasses) -> None:
             runtestprotocol(item, log=False, nextitem=again)
             if BROKEN in item.stash or passes.remaining == before:
                 break
-            _freshen(item)
+            freshen(item)
             item.user_properties[:] = properties
             withheld.clear()
     finally:
@@ -72,7 +72,7 @@ def run_quiet_passes(item: pytest.Item, passes: BodyPasses) -> None:
         item.ihook.pytest_runtest_logreport(report=report)
 
 
-def _freshen(item: pytest.Item) -> None:
+def freshen(item: pytest.Item) -> None:
     """Drop what pytest keeps on a test of its run, expecting only one: output, and the instance of its class."""
     getattr(item, "_report_sections").clear()  # noqa: B009 - or output is reported once for each pass
     # Hypothesis refuses to run one test on several instances, as it does where a plugin repeats tests.

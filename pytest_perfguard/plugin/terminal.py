@@ -9,12 +9,16 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pytest_perfguard.live.tournament import Progress as LiveProgress
     from pytest_perfguard.measure.plan import Progress
     from pytest_perfguard.model.note import Note
     from pytest_perfguard.model.run import Run
 
 _PROGRESS_AFTER = 2.0
 """Seconds before a measurement tells that it is still going on."""
+
+_TELL_SECONDS = 30.0
+"""How often a comparison tells how far it has come, where lines cannot be overwritten."""
 
 _QUIET = -1
 """Below this verbosity, as with -qq, only the line with the verdicts and what went wrong are printed."""
@@ -28,6 +32,7 @@ class Display:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        self._told = 0.0
 
     def progress(self, progress: Progress) -> None:
         """Tell how far a long measurement has come; on a terminal only, where a line can be overwritten."""
@@ -41,6 +46,30 @@ class Display:
             return
         with capture.global_and_fixture_disabled():
             reporter.rewrite(text, erase=True)
+
+    def say(self, text: str) -> None:
+        """Print a line about what is being made ready."""
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None and reporter.verbosity >= 0:
+            reporter.ensure_newline()
+            reporter.write_line(f"perfguard: {text}")
+
+    def live(self, progress: LiveProgress) -> None:
+        """Tell how far a comparison has come: in place on a terminal, otherwise a line every half minute."""
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is None or reporter.verbosity < 0:
+            return
+        rest = max(progress.expected - progress.elapsed, 0.0)
+        text = (
+            f"perfguard: pair {progress.pair}, test {progress.place + 1} of {progress.tests}, {progress.undecided} "
+            f"undecided, {_clock(progress.elapsed)}, about {_clock(rest)} more"
+        )
+        if reporter.isatty:
+            reporter.rewrite(text, erase=True)
+        elif progress.elapsed - self._told >= _TELL_SECONDS:
+            self._told = progress.elapsed
+            reporter.ensure_newline()
+            reporter.write_line(text)
 
     def summary(self, reporter: pytest.TerminalReporter, run: Run | None, notes: Sequence[Note]) -> None:
         """Print the verdicts, what changed, and where things went."""
@@ -65,3 +94,8 @@ class Display:
                 reporter.write_line(plain(line.text, encoding), **markup)
         for note in notes:
             reporter.write_line(plain(str(note) if note.code in _NEWS else f"note: {note}", encoding))
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -13,12 +13,16 @@ from pytest_perfguard.config.marker import parse_default_budgets
 from pytest_perfguard.config.names import unknown
 from pytest_perfguard.config.resolve import Settings, resolve
 from pytest_perfguard.errors import ConfigError, PerfguardError
+from pytest_perfguard.plugin import has_workers
 from pytest_perfguard.registry import Registry
 
 if TYPE_CHECKING:
     from pytest_perfguard.plugin.guard import Guard
 
 _NAME = "perfguard_guard"
+
+LIVE_WORKER = "perfguard_live_worker"
+"""The name of the plugin that makes this process a worker of a live comparison."""
 
 
 def wake(config: pytest.Config) -> Guard:
@@ -31,13 +35,16 @@ def wake(config: pytest.Config) -> Guard:
             registry = Registry(root=Path(config.rootpath))
             config.hook.pytest_perfguard_register(registry=registry)
             settings = read_settings(config)
+            worker = config.pluginmanager.get_plugin(LIVE_WORKER)
+            make_guard = Guard if worker is None else worker.make_guard
+            settings = settings if worker is None else worker.adapt(settings)
             for name, _ in settings.report:
                 registry.reporter(name, settings.origin("report"))
             for name in settings.metrics:
                 if name not in registry.metrics:
                     raise unknown("metric", name, registry.metrics, settings.origin("metrics"))
             budgets = parse_default_budgets(settings.budgets, settings.origin("budgets"), registry.metrics)
-            guard = Guard(config, settings, registry, budgets)
+            guard = make_guard(config, settings, registry, budgets)
             if not hasattr(config, "workerinput") and not settings.disable:
                 guard.engine.check()
         except PerfguardError as error:
@@ -45,6 +52,15 @@ def wake(config: pytest.Config) -> Guard:
                 guard.engine.close()
             raise pytest.UsageError(f"perfguard: {error}") from None
         config.pluginmanager.register(guard, _NAME)
+        if guard.settings.against is not None and not guard.settings.disable:
+            if has_workers(config) or hasattr(config, "workerinput"):
+                raise pytest.UsageError(
+                    f"perfguard: a comparison side by side ({guard.settings.origin('against')}) starts processes of "
+                    "its own, which take turns; workers of pytest-xdist would disturb it, so run it with -n 0"
+                )
+            from pytest_perfguard.plugin.live import LiveComparison
+
+            config.pluginmanager.register(LiveComparison(config, guard), "perfguard_live")
     assert isinstance(guard, Guard)
     return guard
 

@@ -1,0 +1,142 @@
+"""How pairs of workers are started: their environment, their arguments, and what they must not have imported."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_perfguard.errors import MeasurementError
+from pytest_perfguard.live.duel import BASE, HEAD, Duel
+from pytest_perfguard.live.process import Groups, Launch, start_pair
+from pytest_perfguard.live.sides import Side, Sides
+from pytest_perfguard.live.wire import Message
+
+WORKER = ("-P", "-m", "pytest_perfguard.plugin.live_worker")
+"""What follows the interpreter of a side; its own folder must not come before the project's on the path."""
+
+_PRIVATE = ("PERFGUARD_AGAINST", "PERFGUARD_LIVE", "COV_CORE_", "COVERAGE_PROCESS_", "PYTEST_XDIST_", "PYTEST_CURRENT_")
+"""Beginnings of variables that are the coordinator's own, or would have workers measured by others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """Where and how pairs are started."""
+
+    sides: Sides
+    arguments: tuple[str, ...]
+    """The user's own arguments of pytest."""
+    files: tuple[Path, ...]
+    """The files to be collected, as paths of head's own tree."""
+    folder: Path
+    """For everything that is written; somebody else removes it."""
+    groups: Groups
+    here: bool
+    """Whether the folder that pytest is started in is on the import path, as with `python -m pytest`."""
+    pin: Callable[[Path, Side], dict[str, str]]
+    """Writes what pins a side's imports into a folder and returns the variables for it."""
+    home: Path
+    """The top of the user's own tree, which paths in `arguments` may name."""
+    ini: Path | None
+    timeout: float
+
+    @contextlib.contextmanager
+    def open_pair(self, number: int, core: int | None) -> Iterator[Duel]:
+        """Start a pair that has collected its tests, bound to a processor, and end it; raises `WorkerDiedError`.
+
+        Raises `MeasurementError` where a side imported what belongs to the other.
+        """
+        launches = _launches(self, number)
+        workers = start_pair(launches, self.groups)
+        try:
+            for worker in workers:
+                worker.send(_hello(self, worker.side, number))
+            for worker in workers:
+                check(worker.receive(self.timeout), worker.side)
+            for worker in workers:
+                worker.ask({"do": "bind", "core": core}, self.timeout)
+            duel = Duel(workers, dice=random.Random())  # noqa: S311 - no secret
+            yield duel
+            duel.finish()
+        finally:
+            for worker in workers:
+                worker.end()
+            for launch in launches:
+                launch.log.unlink(missing_ok=True)
+
+
+def _launches(bench: Bench, number: int) -> list[Launch]:
+    """Return how the two workers of a pair are started; they share the seed of hashes, which the next pair does not."""
+    seed = str(random.randrange(1, 2**32))  # noqa: S311 - no secret
+    launches = []
+    for place, side in enumerate((bench.sides.base, bench.sides.head)):
+        folder = bench.folder / f"{side.name}-imports"
+        folder.mkdir(exist_ok=True)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)}
+        environment |= bench.pin(folder, side)
+        environment |= {
+            "PYTHONHASHSEED": seed,
+            "PERFGUARD_SIDE": side.name,
+            "PYTEST_XDIST_WORKER": _worker_id(place),
+            "PYTEST_XDIST_WORKER_COUNT": "2",
+        }
+        launches.append(
+            Launch(
+                side=side,
+                command=(*interpreter_flags(), *WORKER),
+                environment=environment,
+                log=bench.folder / f"{side.name}-{number}.log",
+            )
+        )
+    return launches
+
+
+def _hello(bench: Bench, side: Side, number: int) -> Message:
+    place = BASE if side.name == bench.sides.base.name else HEAD
+    home = str(bench.home)
+
+    def moved(text: str) -> str:
+        return text if side.tree == bench.home else text.replace(home, str(side.tree))
+
+    arguments = [moved(argument) for argument in bench.arguments]
+    arguments += [f"--rootdir={side.root}", f"--basetemp={bench.folder / f'{side.name}-{number}'}"]
+    arguments += ["-o", f"cache_dir={bench.folder / f'{side.name}-cache'}"]
+    if bench.ini is not None:
+        arguments += ["-c", moved(str(bench.ini))]
+    return {
+        "arguments": arguments,
+        "files": [moved(str(path)) for path in bench.files],
+        "here": bench.here,
+        "workerinput": {
+            "workerid": _worker_id(place),
+            "workercount": 2,
+            "testrunuid": bench.folder.name,
+            "mainargv": [],
+        },
+    }
+
+
+def _worker_id(place: int) -> str:
+    """Return the name that plugins and fixtures made for pytest-xdist know a side by."""
+    return ("gw1", "gw0")[place]
+
+
+def check(said: Message, side: Side) -> None:
+    """Raise `MeasurementError` where a worker says that it has imported what belongs to the other side."""
+    leaks = said.get("leaks", ())
+    if leaks:
+        raise MeasurementError(
+            f"the tests of {side.name} imported {', '.join(leaks)}, so that a side would have been compared "
+            "with itself; name the project's packages with --perfguard-against-packages=NAME=FOLDER, or use "
+            "--perfguard-against-install"
+        )
+
+
+def interpreter_flags() -> tuple[str, ...]:
+    """Return the flags that this interpreter was started with and a worker's must be, too."""
+    from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]
+
+    return tuple(_args_from_interpreter_flags())

@@ -1,0 +1,222 @@
+"""The two worker processes of a pair: started together, spoken to one at a time, and never left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+from pytest_perfguard.errors import MeasurementError
+from pytest_perfguard.live.sides import Side
+from pytest_perfguard.live.wire import Channel, ClosedError, Message, SilentError
+
+ADDRESS = "PERFGUARD_LIVE"
+"""The variable that tells a worker where its coordinator listens, and by which word it is known there."""
+
+START_SECONDS = 120.0
+"""How long a worker may take until it speaks for the first time."""
+
+_TAIL = 2000
+"""Characters of a worker's output that are shown where it died."""
+
+
+class Groups(Protocol):
+    """Who sees to it that no process survives this one."""
+
+    def guard_group(self, pid: int) -> None:
+        """Remember a process group."""
+        ...
+
+    def release_group(self, pid: int) -> None:
+        """Forget a process group that has ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """How the worker of one side is started."""
+
+    side: Side
+    command: tuple[str, ...]
+    """What follows the interpreter."""
+    environment: Mapping[str, str]
+    log: Path
+    """Where what it prints outside of tests goes."""
+
+
+class WorkerDiedError(MeasurementError):
+    """A worker ended, or fell silent and was ended, before it had answered."""
+
+    def __init__(self, side: str, why: str) -> None:
+        super().__init__(f"on {side}: {why}")
+        self.side = side
+
+
+class Worker:
+    """The process of one side."""
+
+    def __init__(self, launch: Launch, groups: Groups) -> None:
+        self.side = launch.side
+        self._log = launch.log
+        self._groups = groups
+        self._channel: Channel | None = None
+        with launch.log.open("wb") as output:
+            self._process = self._start(launch, output)
+        groups.guard_group(self._process.pid)
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process.poll() is None
+
+    def connect(self, channel: Channel) -> None:
+        """Speak to it through `channel` from now on."""
+        self._channel = channel
+
+    def ask(self, message: Message, timeout: float) -> Message:
+        """Return its answer; raises `WorkerDiedError` where there is none."""
+        self.send(message)
+        return self.receive(timeout)
+
+    def send(self, message: Message) -> None:
+        """Say something that an answer is to be received for later; raises `WorkerDiedError`."""
+        if self._channel is None:
+            raise WorkerDiedError(self.side.name, f"its process was not started{self._output()}")
+        try:
+            self._channel.send(message)
+        except ClosedError:
+            raise WorkerDiedError(self.side.name, f"its process {self._ending()}{self._output()}") from None
+
+    def receive(self, timeout: float) -> Message:
+        """Return what it says next; raises `WorkerDiedError` where it says nothing."""
+        if self._channel is None:
+            raise WorkerDiedError(self.side.name, "its process was ended")
+        try:
+            return self._channel.receive(timeout)
+        except ClosedError:
+            raise WorkerDiedError(self.side.name, f"its process {self._ending()}{self._output()}") from None
+        except SilentError:
+            self.end()
+            why = f"it did not come to an end in {timeout:.3g} s and was stopped"
+            raise WorkerDiedError(self.side.name, why) from None
+
+    def failed_to_start(self) -> str:
+        """Return in words why it never spoke."""
+        ending = self._ending() if not self.alive else f"did not speak in {START_SECONDS:g} s"
+        return f"its process {ending}{self._output()}"
+
+    def finish(self, timeout: float = 10.0) -> None:
+        """Let it end by itself, with its fixtures torn down; end it where it does not."""
+        if self._channel is not None and self.alive:
+            with contextlib.suppress(ClosedError, SilentError):
+                self._channel.ask({"do": "end"}, timeout)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout)
+        self.end()
+
+    def end(self) -> None:
+        """End it and all processes that it has started."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        if hasattr(os, "killpg"):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        elif self.alive:
+            self._process.kill()
+        self._process.wait()
+        self._groups.release_group(self._process.pid)
+
+    def _start(self, launch: Launch, output: IO[bytes]) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(  # noqa: S603 - the interpreter of the side, and our own module
+                [launch.side.python, *launch.command], cwd=launch.side.cwd, env=dict(launch.environment),
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise WorkerDiedError(launch.side.name, f"{launch.side.python} could not be started: {error}") from None
+
+    def _ending(self) -> str:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1.0)
+        code = self._process.poll()
+        if code is None:
+            return "closed its connection"
+        if code < 0:
+            return f"was ended by {signal.Signals(-code).name}"
+        return f"ended with exit code {code}"
+
+    def _output(self) -> str:
+        try:
+            text = self._log.read_text("utf-8", errors="replace").strip()
+        except OSError:
+            return ""
+        return f"; the end of what it printed:\n{text[-_TAIL:]}" if text else ""
+
+
+def start_pair(launches: Sequence[Launch], groups: Groups) -> list[Worker]:
+    """Start a worker for each of `launches`, at the same time, and return them when all have spoken.
+
+    Raises `WorkerDiedError`, and leaves none behind, where one of them does not come to that.
+    """
+    words = [secrets.token_hex(16) for _ in launches]
+    workers: list[Worker] = []
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            host, port = server.getsockname()
+            for launch, word in zip(launches, words, strict=True):
+                environment = {**launch.environment, ADDRESS: f"{host}:{port}:{word}"}
+                with_address = Launch(
+                    side=launch.side, command=launch.command, environment=environment, log=launch.log
+                )  # fmt: skip
+                workers.append(Worker(with_address, groups))
+            _connect(server, workers, words)
+    except BaseException:
+        for worker in workers:
+            worker.end()
+        raise
+    return workers
+
+
+def _connect(server: socket.socket, workers: Sequence[Worker], words: Sequence[str]) -> None:
+    waiting = dict(zip(words, workers, strict=True))
+    deadline = time.monotonic() + START_SECONDS
+    server.settimeout(0.1)
+    while waiting:
+        try:
+            connection, _ = server.accept()
+        except TimeoutError:
+            for worker in waiting.values():
+                if not worker.alive or time.monotonic() > deadline:
+                    raise WorkerDiedError(worker.side.name, worker.failed_to_start()) from None
+            continue
+        channel = Channel(connection)
+        try:
+            word = channel.receive(5.0).get("word", "")
+        except (ClosedError, SilentError, ValueError):
+            word = ""
+        if word in waiting:
+            waiting.pop(word).connect(channel)
+        else:
+            channel.close()
+
+
+def call_home() -> Channel:
+    """Return the channel to the coordinator that started this process; forgets where it was."""
+    host, port, word = os.environ.pop(ADDRESS).split(":")
+    channel = Channel(socket.create_connection((host, int(port)), timeout=30))
+    channel.send({"word": word})
+    return channel
