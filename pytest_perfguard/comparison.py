@@ -18,7 +18,7 @@ from pytest_perfguard.live.bench import Bench, check
 from pytest_perfguard.live.duel import BASE, HEAD
 from pytest_perfguard.live.harvest import counts, head_measurements
 from pytest_perfguard.live.janitor import Janitor
-from pytest_perfguard.live.pin import prepare as pin
+from pytest_perfguard.live.pinned import prepare as pin
 from pytest_perfguard.live.preparation import prepare
 from pytest_perfguard.live.sides import Request, Sides
 from pytest_perfguard.live.tournament import Entry, Findings, Progress, Standing, Tournament

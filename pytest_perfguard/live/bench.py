@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_perfguard.errors import MeasurementError
+from pytest_perfguard.live import layout
 from pytest_perfguard.live.duel import BASE, HEAD, Duel
 from pytest_perfguard.live.process import Groups, Launch, start_pair
 from pytest_perfguard.live.sides import Side, Sides
 from pytest_perfguard.live.wire import Message
 
-WORKER = ("-P", "-m", "pytest_perfguard.plugin.live_worker")
-"""What follows the interpreter of a side; its own folder must not come before the project's on the path."""
+WORKER = "pytest_perfguard.plugin.live_worker"
+"""The plugin that makes a run of pytest the worker of a comparison."""
 
 _PRIVATE = ("PERFGUARD_AGAINST", "PERFGUARD_LIVE", "COV_CORE_", "COVERAGE_PROCESS_", "PYTEST_XDIST_", "PYTEST_CURRENT_")
 """Beginnings of variables that are the coordinator's own, or would have workers measured by others."""
@@ -50,10 +51,10 @@ class Bench:
         Raises `MeasurementError` where a side imported what belongs to the other.
         """
         launches = _launches(self, number)
-        workers = start_pair(launches, self.groups)
+        workers = start_pair(launches, self.groups, random.randrange(1 << 30))  # noqa: S311 - no secret
         try:
             for worker in workers:
-                worker.send(_hello(self, worker.side, number))
+                worker.send(_hello(self, worker.side))
             for worker in workers:
                 check(worker.receive(self.timeout), worker.side)
             for worker in workers:
@@ -71,6 +72,7 @@ class Bench:
 def _launches(bench: Bench, number: int) -> list[Launch]:
     """Return how the two workers of a pair are started; they share the seed of hashes, which the next pair does not."""
     seed = str(random.randrange(1, 2**32))  # noqa: S311 - no secret
+    flags = interpreter_flags() if bench.here else (*interpreter_flags(), "-P")
     launches = []
     for place, side in enumerate((bench.sides.base, bench.sides.head)):
         folder = bench.folder / f"{side.name}-imports"
@@ -79,6 +81,7 @@ def _launches(bench: Bench, number: int) -> list[Launch]:
         environment |= bench.pin(folder, side)
         environment |= {
             "PYTHONHASHSEED": seed,
+            layout.PADDING: "x" * random.randrange(4096),  # noqa: S311 - no secret
             "PERFGUARD_SIDE": side.name,
             "PYTEST_XDIST_WORKER": _worker_id(place),
             "PYTEST_XDIST_WORKER_COUNT": "2",
@@ -86,7 +89,7 @@ def _launches(bench: Bench, number: int) -> list[Launch]:
         launches.append(
             Launch(
                 side=side,
-                command=(*interpreter_flags(), *WORKER),
+                command=(*flags, "-m", "pytest", *_arguments(bench, side, number)),
                 environment=environment,
                 log=bench.folder / f"{side.name}-{number}.log",
             )
@@ -94,29 +97,25 @@ def _launches(bench: Bench, number: int) -> list[Launch]:
     return launches
 
 
-def _hello(bench: Bench, side: Side, number: int) -> Message:
-    place = BASE if side.name == bench.sides.base.name else HEAD
-    home = str(bench.home)
-
-    def moved(text: str) -> str:
-        return text if side.tree == bench.home else text.replace(home, str(side.tree))
-
-    arguments = [moved(argument) for argument in bench.arguments]
+def _arguments(bench: Bench, side: Side, number: int) -> list[str]:
+    """Return the user's own arguments, as they are in the tree of `side`, and those that keep the sides apart."""
+    arguments = [_moved(argument, bench, side) for argument in bench.arguments]
     arguments += [f"--rootdir={side.root}", f"--basetemp={bench.folder / f'{side.name}-{number}'}"]
-    arguments += ["-o", f"cache_dir={bench.folder / f'{side.name}-cache'}"]
+    arguments += ["-o", f"cache_dir={bench.folder / f'{side.name}-cache'}", "-p", WORKER]
     if bench.ini is not None:
-        arguments += ["-c", moved(str(bench.ini))]
-    return {
-        "arguments": arguments,
-        "files": [moved(str(path)) for path in bench.files],
-        "here": bench.here,
-        "workerinput": {
-            "workerid": _worker_id(place),
-            "workercount": 2,
-            "testrunuid": bench.folder.name,
-            "mainargv": [],
-        },
-    }
+        arguments += ["-c", _moved(str(bench.ini), bench, side)]
+    return arguments
+
+
+def _hello(bench: Bench, side: Side) -> Message:
+    """Return the first message to a worker: what it is to collect, and as what it passes with other plugins."""
+    place = BASE if side.name == bench.sides.base.name else HEAD
+    identity = {"workerid": _worker_id(place), "workercount": 2, "testrunuid": bench.folder.name, "mainargv": []}
+    return {"files": [_moved(str(path), bench, side) for path in bench.files], "workerinput": identity}
+
+
+def _moved(text: str, bench: Bench, side: Side) -> str:
+    return text if side.tree == bench.home else text.replace(str(bench.home), str(side.tree))
 
 
 def _worker_id(place: int) -> str:

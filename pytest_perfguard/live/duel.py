@@ -18,6 +18,9 @@ BASE, HEAD = 0, 1
 HARD_QUADS = 3
 """Quads are made again where they had to be dropped, up to so many times the number that is wanted."""
 
+SPOILT = 8.0
+"""A block that took so many times longer on the wall than it ran is left out, with its quad."""
+
 USUAL_BLOCK = 0.002
 """Seconds of a block, where a call is short enough."""
 
@@ -35,8 +38,8 @@ class Block:
 
     @property
     def spoilt(self) -> bool:
-        """Whether it waited for a processor longer than it ran, so that its caches were somebody else's."""
-        return self.wall > 2 * self.time
+        """Whether it waited many times longer than it ran, so that nothing in the caches was its own any more."""
+        return self.wall > SPOILT * self.time
 
 
 @dataclass(slots=True)
@@ -211,10 +214,12 @@ class Duel:
 def quads_wanted(block: float, effort: float, most: int = 24) -> int:
     """Return how many quads a measurement is given whose blocks take `block` seconds.
 
-    Shorter blocks are noisier and cost less, longer ones the reverse: the number goes with the square root.
+    Shorter blocks are noisier and cost less, so that there are more of them; of longer ones there are only somewhat
+    fewer, since a second quad is worth more than what it costs beside warming up.
     """
-    share = math.sqrt(USUAL_BLOCK / max(block, 1e-9))
-    return max(1, min(round(STEADY_QUADS * min(share, 3.0) * effort), most))
+    share = USUAL_BLOCK / max(block, 1e-9)
+    factor = min(math.sqrt(share), 3.0) if share > 1 else share**0.25
+    return max(1, min(round(STEADY_QUADS * factor * effort), most))
 
 
 def _order(visit: Visit, *, last: bool) -> Message:

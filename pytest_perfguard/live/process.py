@@ -10,11 +10,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Protocol
 
 from pytest_perfguard.errors import MeasurementError
+from pytest_perfguard.live import layout
 from pytest_perfguard.live.sides import Side
 from pytest_perfguard.live.wire import Channel, ClosedError, Message, SilentError
 
@@ -167,22 +168,21 @@ class Worker:
         return f"; the end of what it printed:\n{text[-_TAIL:]}" if text else ""
 
 
-def start_pair(launches: Sequence[Launch], groups: Groups) -> list[Worker]:
+def start_pair(launches: Sequence[Launch], groups: Groups, seed: int = 0) -> list[Worker]:
     """Start a worker for each of `launches`, at the same time, and return them when all have spoken.
 
-    Raises `WorkerDiedError`, and leaves none behind, where one of them does not come to that.
+    `seed` says where both lie in memory. Raises `WorkerDiedError`, and leaves none behind, where one of them does not
+    come to that.
     """
     words = [secrets.token_hex(16) for _ in launches]
     workers: list[Worker] = []
     try:
         with socket.create_server(("127.0.0.1", 0)) as server:
             host, port = server.getsockname()
-            for launch, word in zip(launches, words, strict=True):
-                environment = {**launch.environment, ADDRESS: f"{host}:{port}:{word}"}
-                with_address = Launch(
-                    side=launch.side, command=launch.command, environment=environment, log=launch.log
-                )  # fmt: skip
-                workers.append(Worker(with_address, groups))
+            with layout.shared(seed) as variables:
+                for launch, word in zip(launches, words, strict=True):
+                    environment = {**launch.environment, **variables, ADDRESS: f"{host}:{port}:{word}"}
+                    workers.append(Worker(replace(launch, environment=environment), groups))
             _connect(server, workers, words)
     except BaseException:
         for worker in workers:

@@ -21,6 +21,9 @@ SENTINEL = Key(test="", name="sentinel")
 EXACT_PAIRS = 2
 """Pairs in which exact metrics are counted: with two, what depends on the hash seed shows."""
 
+LEAST_SECONDS = 60.0
+"""What a comparison may take by itself, however few tests there are: starting pairs is most of the cost of few."""
+
 _START_SECONDS = 1.5
 """What starting a pair is expected to take before one was started."""
 
@@ -156,7 +159,7 @@ class Tournament:
         measurements = len(self.findings.trials) + sum(
             not any(key.test == test for key in self.findings.trials) for test in self._entries
         )
-        return self._seconds_each * max(measurements, 1)
+        return max(self._seconds_each * measurements, LEAST_SECONDS)
 
     def _undecided(self) -> list[str]:
         """Return the tests of which more is wanted, the most urgent first."""

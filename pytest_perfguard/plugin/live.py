@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -118,4 +118,3 @@ def _neutral(config: pytest.Config) -> list[str]:
     if manager.has_plugin("randomly"):
         arguments += ["--randomly-seed=1"]
     return arguments
-

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import random
 import sys
 from collections.abc import Generator
 from dataclasses import replace
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +16,7 @@ from _pytest.runner import runtestprotocol
 from pytest_perfguard.config.resolve import Settings
 from pytest_perfguard.engine import Task
 from pytest_perfguard.errors import PerfguardError
+from pytest_perfguard.live import layout
 from pytest_perfguard.live.process import call_home
 from pytest_perfguard.live.turns import TurnRunner
 from pytest_perfguard.live.wire import Channel, Message
@@ -81,8 +83,8 @@ class LiveGuard(Guard):
 class LiveWorker:
     """Runs single tests as often as it is told to, and says what came of them."""
 
-    def __init__(self, channel: Channel, hello: Message, pin: ModuleType | None) -> None:
-        self.__name__ = LIVE_WORKER  # which pytest registers a plugin by
+    def __init__(self, channel: Channel, hello: Message, pin: ModuleType | None, strewn: object) -> None:
+        self._strewn = strewn
         self._channel = channel
         self._hello = hello
         self._pin = pin
@@ -234,17 +236,17 @@ class LiveWorker:
         return {name: texts for name, texts in found.items() if texts}
 
 
-def main() -> int:
-    """Run pytest as one side of a comparison."""
-    channel = call_home()
-    hello = channel.receive()
-    if hello["here"]:
-        sys.path.insert(0, str(Path.cwd()))
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Make this process a worker: called where this module is a plugin, which only a coordinator asks for."""
+    layout.restore()
     pin = _pin()
-    worker = LiveWorker(channel, hello, pin)
     if pin is not None:
         pin.reassert()
-    return int(pytest.main(hello["arguments"], plugins=[worker]))
+    channel = call_home()
+    common = random.Random(os.environ.get("PYTHONHASHSEED"))  # noqa: S311 - no secret
+    strewn = layout.strew(common, random.Random(os.urandom(8)))  # noqa: S311 - no secret
+    early_config.pluginmanager.register(LiveWorker(channel, channel.receive(), pin, strewn), LIVE_WORKER)
 
 
 def _pin() -> ModuleType | None:
@@ -288,10 +290,3 @@ def _reason(report: Any) -> str:
     text = crash.message if crash is not None else str(longrepr or "")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return (lines[0] if crash is not None else lines[-1]) if lines else ""
-
-
-if __name__ == "__main__":
-    # Under this name the module would be a second one beside what other modules import.
-    from pytest_perfguard.plugin.live_worker import main as start
-
-    sys.exit(start())
