@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from pytest_perfguard.judge.live_verdict import judge_trials
 from pytest_perfguard.judge.regression import Against, compare_metric
 from pytest_perfguard.judge.sentence import invalid, paragraph
 from pytest_perfguard.live import machine
-from pytest_perfguard.live.bench import Bench, check
+from pytest_perfguard.live.bench import Bench
 from pytest_perfguard.live.duel import BASE, HEAD
 from pytest_perfguard.live.harvest import counts, head_measurements
 from pytest_perfguard.live.janitor import Janitor
@@ -42,6 +41,8 @@ class Invocation:
     loaded: tuple[tuple[str, str], ...]
     here: bool
     """Whether `cwd` is on the import path, as with `python -m pytest`."""
+    caches: bool = True
+    """Whether pytest's cache is on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,8 @@ class Found:
     """Head's."""
     verdicts: tuple[Verdict, ...] = ()
     reports: tuple[dict[str, object], ...] = ()
-    """Head's reports of pytest, as plain data; none where it never came to its end."""
+    """Head's reports of pytest, as plain data; none where the test is to be run again, by itself, since base could not
+    follow and its budgets hold nevertheless."""
     failure: str = ""
     """Why the test fails, where its own assertions hold."""
     crashed: str = ""
@@ -91,7 +93,8 @@ def compare(
         sides = prepare(request, janitor, say)
         bench = Bench(
             sides=sides, arguments=invocation.arguments, files=invocation.files, folder=janitor.folder, groups=janitor,
-            here=invocation.here, pin=pin, home=sides.head.tree, ini=invocation.ini, timeout=settings.against_timeout,
+            here=invocation.here, pin=pin, home=sides.home, ini=invocation.ini, timeout=settings.against_timeout,
+            caches=invocation.caches,
         )  # fmt: skip
         cores = machine.processors()
         rule = Rule(margin=settings.against_min_effect, confidence=settings.confidence, pinned=bool(cores))
@@ -106,9 +109,6 @@ def compare(
             progress=progress,
         )
         findings = tournament.play()
-    for said in (*findings.said.values(), *itertools.chain(*findings.exact.values())):
-        check(said[BASE], sides.base)
-        check(said[HEAD], sides.head)
     contest = _contest(findings, sides, pinned=bool(cores))
     return Compared(tests=_judge(engine, tasks, findings, sides, rule), contest=contest)
 
@@ -134,8 +134,13 @@ def _standings(trials: Mapping[Key, Trial], rule: Rule) -> dict[Key, Standing]:
 def _contest(findings: Findings, sides: Sides, *, pinned: bool) -> Contest:
     return Contest(
         base=sides.commit, reason=sides.reason, pairs=findings.pairs, seconds=findings.seconds, pinned=pinned,
-        blocks=findings.blocks, dropped=findings.dropped, steal=findings.steal, notes=sides.notes,
+        blocks=findings.blocks, dropped=findings.dropped, steal=findings.steal,
+        notes=(*sides.notes, *map(_failed_start, findings.failures[:1])),
     )  # fmt: skip
+
+
+def _failed_start(reason: str) -> Note:
+    return Note(code="pair-failed", message=f"a pair of processes could not be started or ended: {reason}")
 
 
 def _judge(engine: Engine, tasks: Sequence[Task], findings: Findings, sides: Sides, rule: Rule) -> dict[str, Found]:
@@ -151,32 +156,34 @@ def _judge(engine: Engine, tasks: Sequence[Task], findings: Findings, sides: Sid
 
 def _judge_test(engine: Engine, task: Task, findings: Findings, times: Sequence[Verdict], words: str) -> Found:
     said = findings.said.get(task.test)
-    reports = tuple(said[HEAD].get("reports", ())) if said else ()
-    measured = head_measurements(findings, task.test)
+    passed = said is not None and said[HEAD]["outcome"] == "passed"
     broken = findings.broken.get(task.test)
+    if said is not None and not passed:
+        return Found(reports=tuple(said[HEAD].get("reports", ())))
+    if findings.ended_by.get(task.test) == "head":
+        return Found(crashed=broken or "")
+    alone = [_lone(key, side) for key, side in findings.lone.items() if key.test == task.test]
+    if broken is not None or said is None or any(verdict.outcome is Outcome.NO_BASELINE for verdict in alone):
+        verdict = _without_base(task.test, findings) if broken is not None else _invalid(task.test, "it was not run")
+        whole = [verdict] if broken is not None or said is None else []
+        return Found(verdicts=tuple(map(engine.policy.settle, [*whole, *times, *alone])))
+    measured = head_measurements(findings, task.test)
     verdicts: list[Verdict] = []
     failure = ""
-    if said and said[HEAD]["outcome"] == "passed":
-        try:
-            verdicts.extend(engine.judge(task, measured))
-        except PerfguardError as error:
-            failure = f"perfguard: {error}"
-    reason = broken or _missed(findings)
-    if reason:
-        verdicts.append(engine.policy.settle(_invalid(task.test, reason)))
+    try:
+        verdicts.extend(engine.judge(task, measured))
+    except PerfguardError as error:
+        failure = f"perfguard: {error}"
+    if missed := _missed(findings):
+        verdicts.append(engine.policy.settle(_invalid(task.test, missed)))
     else:
-        verdicts.extend(times)
-        verdicts.extend(_exact(engine, findings, task, words))
-        verdicts.extend(
-            engine.policy.settle(_lone(key, side)) for key, side in findings.lone.items() if key.test == task.test
-        )
+        verdicts.extend([*times, *_exact(engine, findings, task, words), *map(engine.policy.settle, alone)])
     failing = [verdict for verdict in verdicts if verdict.fails]
     return Found(
         measurements=tuple(engine.complete(measurement) for measurement in measured),
         verdicts=tuple(verdicts),
-        reports=reports,
+        reports=tuple(said[HEAD].get("reports", ())),
         failure="\n".join([*([failure] if failure else []), *(paragraph(verdict) for verdict in failing)]),
-        crashed=broken or "" if findings.ended_by.get(task.test) == "head" else "",
     )
 
 
@@ -225,6 +232,15 @@ def _invalid(test: str, reason: str) -> Verdict:
     return Verdict(
         key=key, metric=TIME.name, unit=TIME.unit, outcome=Outcome.INVALID, sentence=invalid(key, TIME, reason)
     )
+
+
+def _without_base(test: str, findings: Findings) -> Verdict:
+    """Return the verdict on a test that head runs and base does not."""
+    key, reason = Key(test=test), findings.broken[test]
+    said = findings.said.get(test)
+    fresh = said is not None and said[BASE]["outcome"] != "passed"
+    outcome = Outcome.NO_BASELINE if fresh else Outcome.INVALID
+    return Verdict(key=key, metric=TIME.name, unit=TIME.unit, outcome=outcome, sentence=invalid(key, TIME, reason))
 
 
 def _lone(key: Key, side: str) -> Verdict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,8 @@ class Bench:
     """The top of the user's own tree, which paths in `arguments` may name."""
     ini: Path | None
     timeout: float
+    caches: bool = True
+    """Whether pytest's cache is on, whose folder must be each side's own."""
 
     @contextlib.contextmanager
     def open_pair(self, number: int, core: int | None) -> Iterator[Duel]:
@@ -56,7 +59,12 @@ class Bench:
             for worker in workers:
                 worker.send(_hello(self, worker.side))
             for worker in workers:
-                check(worker.receive(self.timeout), worker.side)
+                said = worker.receive(self.timeout)
+                if worker.side.pins and not said["pinned"]:
+                    raise MeasurementError(
+                        f"{worker.side.name} could not be kept from importing what belongs to the other side: its "
+                        "interpreter loads no sitecustomize; start pytest without -E, -I and -S"
+                    )
             for worker in workers:
                 worker.ask({"do": "bind", "core": core}, self.timeout)
             duel = Duel(workers, dice=random.Random())  # noqa: S311 - no secret
@@ -67,6 +75,7 @@ class Bench:
                 worker.end()
             for launch in launches:
                 launch.log.unlink(missing_ok=True)
+                shutil.rmtree(self.folder / f"{launch.side.name}-{number}", ignore_errors=True)
 
 
 def _launches(bench: Bench, number: int) -> list[Launch]:
@@ -101,7 +110,8 @@ def _arguments(bench: Bench, side: Side, number: int) -> list[str]:
     """Return the user's own arguments, as they are in the tree of `side`, and those that keep the sides apart."""
     arguments = [_moved(argument, bench, side) for argument in bench.arguments]
     arguments += [f"--rootdir={side.root}", f"--basetemp={bench.folder / f'{side.name}-{number}'}"]
-    arguments += ["-o", f"cache_dir={bench.folder / f'{side.name}-cache'}", "-p", WORKER]
+    arguments += ["-o", f"cache_dir={bench.folder / f'{side.name}-cache'}"] if bench.caches else []
+    arguments += ["-p", WORKER]
     if bench.ini is not None:
         arguments += ["-c", _moved(str(bench.ini), bench, side)]
     return arguments
@@ -123,19 +133,8 @@ def _worker_id(place: int) -> str:
     return ("gw1", "gw0")[place]
 
 
-def check(said: Message, side: Side) -> None:
-    """Raise `MeasurementError` where a worker says that it has imported what belongs to the other side."""
-    leaks = said.get("leaks", ())
-    if leaks:
-        raise MeasurementError(
-            f"the tests of {side.name} imported {', '.join(leaks)}, so that a side would have been compared "
-            "with itself; name the project's packages with --perfguard-against-packages=NAME=FOLDER, or use "
-            "--perfguard-against-install"
-        )
-
-
 def interpreter_flags() -> tuple[str, ...]:
     """Return the flags that this interpreter was started with and a worker's must be, too."""
     from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]
 
-    return tuple(_args_from_interpreter_flags())
+    return tuple(flag for flag in _args_from_interpreter_flags() if flag not in ("-E", "-I", "-S", "-s"))

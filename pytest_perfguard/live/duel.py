@@ -19,7 +19,11 @@ HARD_QUADS = 3
 """Quads are made again where they had to be dropped, up to so many times the number that is wanted."""
 
 SPOILT = 8.0
-"""A block that took so many times longer on the wall than it ran is left out, with its quad."""
+"""A short block that took so many times longer on the wall than it ran is left out, with its quad."""
+
+LONG_BLOCK = 0.005
+"""Seconds of a block that the system hardly ever lets anybody run at a stretch where others wait: having waited says
+nothing of it."""
 
 USUAL_BLOCK = 0.002
 """Seconds of a block, where a call is short enough."""
@@ -37,9 +41,9 @@ class Block:
     cpu: float
 
     @property
-    def spoilt(self) -> bool:
-        """Whether it waited many times longer than it ran, so that nothing in the caches was its own any more."""
-        return self.wall > SPOILT * self.time
+    def waiting(self) -> float:
+        """How many times longer it took on the wall than it ran."""
+        return self.wall / max(self.time, 1e-12)
 
 
 @dataclass(slots=True)
@@ -233,7 +237,9 @@ def _passed(result: Result) -> bool:
 
 def _keep(quad: list[list[Block]], measured: Measured) -> int:
     """Add a quad that is not spoilt, and return how many there are now."""
-    if any(block.spoilt for side in quad for block in side):
+    waiting = max(block.waiting for side in quad for block in side)
+    short = max(block.time for side in quad for block in side) * measured.iterations < LONG_BLOCK
+    if short and waiting > SPOILT:
         measured.dropped += 1
     else:
         measured.base.extend(quad[BASE])

@@ -19,14 +19,14 @@ def head_measurements(findings: Findings, test: str) -> list[Measurement]:
     recorded = _recorded(findings.said.get(test), HEAD)
     passes = findings.exact.get(test, [])
     counts = _recorded(passes[0], HEAD) if passes else []
-    return _merge((*recorded, *counts), _times(findings, test))
+    return _merge((*counts, *recorded), _times(findings, test))
 
 
 def counts(findings: Findings, test: str, side: int) -> list[list[Measurement]]:
     """Return what a side recorded in a test beside its times, once for each pair that counted."""
     recorded = _recorded(findings.said.get(test), side)
     passes = findings.exact.get(test, [])
-    return [_merge((*recorded, *_recorded(said, side)), {}) for said in passes] or [_merge(recorded, {})]
+    return [_merge((*_recorded(said, side), *recorded), {}) for said in passes] or [_merge(recorded, {})]
 
 
 def _merge(recorded: Sequence[Measurement], times: Mapping[Key, tuple[Series, ...]]) -> list[Measurement]:

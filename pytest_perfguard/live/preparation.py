@@ -74,7 +74,8 @@ def prepare(request: Request, janitor: Janitor, say: Say) -> Sides:
         if environment is not None:
             sides[place] = _installed(sides[place], environment)
             notes.extend(environment.notes)
-    return Sides(base=sides[0], head=sides[1], commit=commit, reason=against.words, notes=tuple(dict.fromkeys(notes)))
+    unique = tuple(dict.fromkeys(notes))
+    return Sides(base=sides[0], head=sides[1], commit=commit, reason=against.words, home=home, notes=unique)
 
 
 def _side(name: str, tree: Path, request: Request, home: Path, *, strict: bool) -> Side:

@@ -25,6 +25,9 @@ ADDRESS = "PERFGUARD_LIVE"
 START_SECONDS = 120.0
 """How long a worker may take until it speaks for the first time."""
 
+_SLICE = 1.0
+"""How often a worker that says nothing is looked after."""
+
 _TAIL = 2000
 """Characters of a worker's output that are shown where it died."""
 
@@ -102,17 +105,40 @@ class Worker:
             raise WorkerDiedError(self.side.name, f"its process {self._ending()}{self._output()}") from None
 
     def receive(self, timeout: float) -> Message:
-        """Return what it says next; raises `WorkerDiedError` where it says nothing."""
+        """Return what it says next; raises `WorkerDiedError` where it says nothing.
+
+        Raises `MeasurementError` where it has imported what belongs to the other side.
+        """
         if self._channel is None:
             raise WorkerDiedError(self.side.name, "its process was ended")
-        try:
-            return self._channel.receive(timeout)
-        except ClosedError:
-            raise WorkerDiedError(self.side.name, f"its process {self._ending()}{self._output()}") from None
-        except SilentError:
-            self.end()
-            why = f"it did not come to an end in {timeout:.3g} s and was stopped"
-            raise WorkerDiedError(self.side.name, why) from None
+        deadline = time.monotonic() + timeout
+        while True:
+            # In slices: a child of its own that lives on would keep the connection of a dead worker open.
+            try:
+                said = self._channel.receive(min(_SLICE, max(deadline - time.monotonic(), 0.0)))
+            except (ClosedError, ValueError):
+                break
+            except SilentError:
+                if not self.alive:
+                    break
+                if time.monotonic() >= deadline:
+                    self.end()
+                    why = f"it did not come to an end in {timeout:.3g} s and was stopped"
+                    raise WorkerDiedError(self.side.name, why) from None
+            else:
+                return self._checked(said)
+        raise WorkerDiedError(self.side.name, f"its process {self._ending()}{self._output()}")
+
+    def _checked(self, said: Message) -> Message:
+        """Return a message that tells of no module that belongs to the other side; raises `MeasurementError`."""
+        leaks = said.get("leaks")
+        if leaks:
+            raise MeasurementError(
+                f"the tests of {self.side.name} imported {', '.join(leaks)}, so that a side would have been compared "
+                "with itself; name the project's packages with --perfguard-against-packages=NAME=FOLDER, or use "
+                "--perfguard-against-install"
+            )
+        return said
 
     def failed_to_start(self) -> str:
         """Return in words why it never spoke."""
@@ -122,8 +148,10 @@ class Worker:
     def finish(self, timeout: float = 10.0) -> None:
         """Let it end by itself, with its fixtures torn down; end it where it does not."""
         if self._channel is not None and self.alive:
-            with contextlib.suppress(ClosedError, SilentError):
-                self._channel.ask({"do": "end"}, timeout)
+            with contextlib.suppress(ClosedError, SilentError, ValueError):
+                # Where it stands in the middle of a test, each answer only ends what it waited for.
+                while self._channel.ask({"do": "end"}, timeout)["at"] != "end":
+                    pass
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout)
         self.end()

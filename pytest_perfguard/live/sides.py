@@ -65,4 +65,6 @@ class Sides:
     """Of base; empty for what is no revision."""
     reason: str
     """What base is, in words: "origin/main", "merge base with main", "release 1.2.3"."""
+    home: Path
+    """The top of the user's own tree, which its paths and arguments name."""
     notes: tuple[Note, ...] = ()

@@ -21,8 +21,13 @@ SENTINEL = Key(test="", name="sentinel")
 EXACT_PAIRS = 2
 """Pairs in which exact metrics are counted: with two, what depends on the hash seed shows."""
 
+_FAILURES = 3
+"""Pairs that cannot start, after which no more are tried."""
+
 LEAST_SECONDS = 60.0
 """What a comparison may take by itself, however few tests there are: starting pairs is most of the cost of few."""
+
+_FATES = {"failed": "failed", "skipped": "was skipped", "missing": "does not exist"}
 
 _START_SECONDS = 1.5
 """What starting a pair is expected to take before one was started."""
@@ -85,6 +90,8 @@ class Findings:
     lone: dict[Key, str] = field(default_factory=dict)
     """Measurements that only one side made, with its name."""
     sentinel: Trial = field(default_factory=lambda: Trial(key=SENTINEL))
+    failures: list[str] = field(default_factory=list)
+    """Why pairs could not start."""
     pairs: int = 0
     blocks: int = 0
     dropped: int = 0
@@ -142,7 +149,7 @@ class Tournament:
         """
         before = machine.stolen()
         tests = list(self._entries)
-        while tests:
+        while tests and len(self.findings.failures) < _FAILURES:
             self._play_pair(tests)
             self._standings = self._referee(self.findings.trials)
             tests = self._next(self._undecided())
@@ -167,9 +174,8 @@ class Tournament:
         for key, standing in self._standings.items():
             if standing.stage is not None and key.test not in self.findings.broken:
                 urgency[key.test] = max(urgency.get(key.test, 0.0), standing.urgency)
-        exact = self.findings.pairs < EXACT_PAIRS
         for test, entry in self._entries.items():
-            if exact and entry.exact and test not in self.findings.broken and test in self.findings.exact:
+            if self._counts(entry) and test in self.findings.exact:
                 urgency.setdefault(test, 0.0)
         return sorted(urgency, key=lambda test: -urgency[test])
 
@@ -191,12 +197,20 @@ class Tournament:
         rest = list(tests)
         while rest:
             self.findings.pairs += 1
+            number = self.findings.pairs
             core = self._cores[self.findings.pairs % len(self._cores)] if self._cores else None
             started = self._now()
-            with machine.aside(core), self._open_pair(self.findings.pairs, core) as duel:
-                self._start_cost = self._now() - started
-                share = self._start_cost / len(rest)
-                rest = self._play_tests(duel, rest, core, share)
+            try:
+                pair = self._open_pair(number, core)
+                with pair as duel, machine.aside(core):
+                    self._start_cost = self._now() - started
+                    rest = self._play_tests(duel, rest, core, self._start_cost / len(rest))
+            except WorkerDiedError as error:
+                if not self.findings.said:
+                    raise
+                # What was found before stands; a pair that could not start or end is tried again with the next.
+                self.findings.failures.append(str(error))
+                return
 
     def _play_tests(self, duel: Duel, tests: list[str], core: int | None, share: float) -> list[str]:
         """Run tests in one pair and return those that were left when one of them ended it."""
@@ -226,22 +240,31 @@ class Tournament:
             test=entry.test, following=following, body=entry.body and entry.timed, iterations=known, effort=effort,
             timeout=self._timeout,
         )  # fmt: skip
-        count = entry.exact and self.findings.pairs <= EXACT_PAIRS
+        count = self._counts(entry)
         if entry.timed or not entry.exact:
             self._keep(entry, duel.measure(replace(visit, following=entry.test) if count else visit), core, share)
-        if count and entry.test not in self.findings.broken:
+        if self._counts(entry):
             said = duel.exact(visit)
             self.findings.exact.setdefault(entry.test, []).append(said)
             self.findings.said.setdefault(entry.test, said)
+
+    def _counts(self, entry: Entry) -> bool:
+        """Return whether a test is still to be run for the instruments that are no clock."""
+        known = len(self.findings.exact.get(entry.test, ()))
+        return entry.exact and known < EXACT_PAIRS and entry.test not in self.findings.broken
 
     def _keep(self, entry: Entry, result: Result, core: int | None, share: float) -> None:
         findings = self.findings
         first = entry.test not in findings.said
         findings.said.setdefault(entry.test, result.ran)
-        failed = [side for side, said in zip(("base", "head"), result.ran, strict=True) if said["outcome"] != "passed"]
+        failed = [
+            f"{_FATES[said['outcome']]} on {side} ({said.get('why') or 'no reason given'})"
+            for side, said in zip(("base", "head"), result.ran, strict=True)
+            if said["outcome"] != "passed"
+        ]
         if failed:
             again = "" if first else f", in pair {findings.pairs}, after it had passed"
-            findings.broken.setdefault(entry.test, f"it did not pass on {' and '.join(failed)}{again}")
+            findings.broken.setdefault(entry.test, f"it {' and '.join(failed)}{again}")
             return
         for name, side in result.lone.items():
             findings.lone.setdefault(Key(test=entry.test, name=name), side)

@@ -40,7 +40,9 @@ class Channel:
         """Send a message; raises `ClosedError`."""
         self._leave_to_owner()
         try:
-            self._socket.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+            self._socket.sendall(
+                json.dumps(message, separators=(",", ":"), default=str, skipkeys=True).encode() + b"\n"
+            )
         except OSError as error:
             raise ClosedError(f"the connection was lost: {error}") from None
 

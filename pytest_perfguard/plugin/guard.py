@@ -75,6 +75,15 @@ class Guard:
         self.compared: Compared | None = None
         """What came of base and head side by side, where they were compared."""
 
+    def leave(self) -> None:
+        """Forget the test whose attempts began last: what follows is reported, and not run in this process."""
+        self._current = None
+
+    def _compared_before(self, item: pytest.Item) -> tuple[Verdict, ...]:
+        """Return what is known already of a test that base could not follow, and that is now run by itself."""
+        found = None if self.compared is None else self.compared.tests.get(item.nodeid)
+        return () if found is None else found.verdicts
+
     @pytest.hookimpl
     def pytest_unconfigure(self) -> None:
         """Leave nothing behind."""
@@ -142,7 +151,7 @@ class Guard:
                 measured = passes.finish() if not passes.remaining else []
             if getattr(item, "_excinfo", None) or (passes is not None and passes.remaining):
                 return result  # a failed unittest.TestCase, or not the last pass
-            verdicts = self.engine.judge(task, measured)
+            verdicts = (*self.engine.judge(task, measured), *self._compared_before(item))
         except PerfguardError as error:
             raise PerfguardFailed(f"perfguard: {error}") from None
         item.stash[transport.FOUND] = (tuple(measured), verdicts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -42,9 +42,12 @@ class LiveComparison:
         found = None if self._compared is None else self._compared.tests.get(item.nodeid)
         if found is None or not (found.reports or found.crashed):
             return None
+        self._guard.leave()
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        for report in self._reports(item, found):
-            if report.when == "call":
+        reports = self._reports(item, found)
+        calls = [report for report in reports if report.when == "call"]
+        for report in reports:
+            if calls and report is calls[-1]:  # those before it are of subtests
                 transport.attach(report, (found.measurements, found.verdicts))
                 _settle(item, report, found.failure)
             item.ihook.pytest_runtest_logreport(report=report)
@@ -55,7 +58,8 @@ class LiveComparison:
         if found.crashed:
             return [_crash(item, found.crashed)]
         hook = self._config.hook
-        return [hook.pytest_report_from_serializable(config=self._config, data=plain) for plain in found.reports]
+        plain = ({name: _tuple(name, value) for name, value in each.items()} for each in found.reports)
+        return [hook.pytest_report_from_serializable(config=self._config, data=each) for each in plain]
 
     def _compare(self, items: list[pytest.Item]) -> None:
         from pytest_perfguard.comparison import Invocation, compare
@@ -75,6 +79,7 @@ class LiveComparison:
             files=tuple(dict.fromkeys(item.path for item in items)),
             loaded=tuple(loaded.items()),
             here=str(Path.cwd()) in sys.path or "" in sys.path,
+            caches=config.pluginmanager.has_plugin("cacheprovider"),
         )
         bodies = {item.nodeid for item in items if "perf" not in getattr(item, "fixturenames", ())}
         tasks = [item.stash[TASK] for item in items]
@@ -100,6 +105,11 @@ def _settle(item: pytest.Item, report: pytest.TestReport, failure: str) -> None:
     report.longrepr = failure
 
 
+def _tuple(name: str, value: Any) -> Any:
+    """Return what JSON has made a list of as the tuple that pytest's reports expect."""
+    return tuple(value) if name in ("longrepr", "location") and isinstance(value, list) else value
+
+
 def _crash(item: pytest.Item, reason: str) -> pytest.TestReport:
     return pytest.TestReport(
         nodeid=item.nodeid, location=item.location, keywords=dict.fromkeys(item.keywords, 1), outcome="failed",
@@ -113,6 +123,8 @@ def _neutral(config: pytest.Config) -> list[str]:
     arguments = []
     if manager.has_plugin("xdist"):
         arguments += ["-n0"]
+    if manager.has_plugin("timeout"):
+        arguments += ["--timeout=0"]
     if manager.has_plugin("pytest_cov"):
         arguments += ["--no-cov"]
     if manager.has_plugin("randomly"):

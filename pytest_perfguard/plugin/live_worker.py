@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import sys
 from collections.abc import Generator
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -91,6 +93,7 @@ class LiveWorker:
         self._items: dict[str, pytest.Item] = {}
         self._errors: dict[str, str] = {}
         self._reports: list[pytest.TestReport] = []
+        self._made: list[pytest.TestReport] = []
         self._session: Any = None
         self._guard: LiveGuard | None = None
         self._runner: TurnRunner | None = None
@@ -114,7 +117,7 @@ class LiveWorker:
         for name, value in _OFF.items():
             if hasattr(config.option, name):
                 setattr(config.option, name, value)
-        config.args = list(self._hello["files"])
+        config.args = [file for file in self._hello["files"] if Path(file).exists()]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -135,7 +138,8 @@ class LiveWorker:
         """Do what the coordinator says, until it says that it is the end."""
         self._session = session
         self._items = {item.nodeid: item for item in session.items if TASK in item.stash}
-        order = self._channel.ask({"at": "collected", "tests": list(self._items), **self._state()})
+        pinned = self._pin is not None
+        order = self._channel.ask({"at": "collected", "tests": list(self._items), "pinned": pinned, **self._state()})
         while order["do"] != "end":
             order = self._channel.ask(getattr(self, f"_{order['do']}")(order))
         self._leave({"following": None})
@@ -146,6 +150,12 @@ class LiveWorker:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the reports of subtests, which are made while a test runs."""
         self._reports.append(report)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+        """Run a test as pytest would, between what other plugins do around it, and keep its reports."""
+        self._made = runtestprotocol(item, log=False, nextitem=nextitem)
+        return True
 
     def _bind(self, order: Message) -> Message:
         if self._runner is not None:
@@ -165,11 +175,16 @@ class LiveWorker:
             return self._missing(order["test"])
         self._runner.counting, self._runner.known = False, order["iterations"]
         task = item.stash[TASK]
+        item.stash[TASK] = timed = _clock_only(task)
         if "perf" not in getattr(item, "fixturenames", ()):
-            item.stash[PASSES] = BodyPasses(self._guard.engine, _clock_only(task))
+            item.stash[PASSES] = BodyPasses(self._guard.engine, timed)
         # Only the chain of parents is asked of a next item, and that of the test's parent ends above the test itself.
-        following: Any = self._items.get(order["following"]) if order["last"] else item.parent
-        return self._protocol(item, following)
+        again = not order["last"] or order["following"] == order["test"]
+        following: Any = item.parent if again else self._items.get(order["following"])
+        try:
+            return self._protocol(item, following)
+        finally:
+            item.stash[TASK] = task
 
     def _exact(self, order: Message) -> Message:
         """Run a test once for each pass of the instruments that are no clock."""
@@ -181,6 +196,7 @@ class LiveWorker:
         counted = task.counted
         item.stash[TASK] = counted
         try:
+            self._tear_down(item.parent)
             if "perf" not in getattr(item, "fixturenames", ()):
                 passes = item.stash[PASSES] = BodyPasses(self._guard.engine, counted)
                 run_quiet_passes(item, passes)
@@ -191,20 +207,23 @@ class LiveWorker:
             item.stash[TASK] = task
 
     def _leave(self, order: Message) -> Message:
-        """Tear down what the following test does not need."""
-        try:
-            self._session._setupstate.teardown_exact(self._items.get(order["following"]))
-        except Exception as error:  # noqa: BLE001 - a user's fixture may raise anything; the run goes on
-            return {"at": "left", "why": f"{type(error).__name__}: {error}"}
+        following = self._items.get(order["following"])
+        self._tear_down(following)
         return {"at": "left"}
+
+    def _tear_down(self, following: Any) -> None:
+        """Tear down what `following` does not need; what that raises was said when a test was torn down, or is lost."""
+        with contextlib.suppress(Exception):
+            self._session._setupstate.teardown_exact(following)
 
     def _protocol(self, item: pytest.Item, following: Any) -> Message:
         assert self._guard is not None
+        self._tear_down(item.parent)  # what was kept for a test that was not to come after all
         self._reports.clear()
         self._guard.measured = ()
         properties = item.user_properties[:]
-        reports = runtestprotocol(item, log=False, nextitem=following)
-        reports = [*self._reports, *reports]
+        item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+        reports = [*self._reports, *self._made]
         outcome, why = _outcome(reports)
         hook = item.config.hook
         said = {
