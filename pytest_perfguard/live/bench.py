@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -125,7 +126,9 @@ def _hello(bench: Bench, side: Side) -> Message:
 
 
 def _moved(text: str, bench: Bench, side: Side) -> str:
-    return text if side.tree == bench.home else text.replace(str(bench.home), str(side.tree))
+    if side.tree == bench.home:
+        return text
+    return re.sub(rf"{re.escape(str(bench.home))}(?=$|[/:])", lambda _: str(side.tree), text)
 
 
 def _worker_id(place: int) -> str:

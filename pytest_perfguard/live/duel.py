@@ -121,12 +121,16 @@ class Duel:
     def finish(self) -> None:
         """Let both sides end."""
         for worker in self._workers:
+            worker.dismiss()
+        for worker in self._workers:
             worker.finish()
 
     def _measure_calls(self, visit: Visit, result: Result) -> None:
         self._lockstep(_order(visit, last=True), visit, result)
-        once = {name for said in result.ran for name in said.get("times", {})} - result.measured.keys()
-        if once and _passed(result):
+        once = [set(said.get("times", {})) - result.measured.keys() for said in result.ran]
+        for place, names in enumerate(once):
+            result.lone.update(dict.fromkeys(names - once[1 - place], self._workers[place].side.name))
+        if once[BASE] & once[HEAD] and _passed(result):
             self._repeat(visit, result, fresh=False)
 
     def _lockstep(self, order: Message, visit: Visit, result: Result) -> None:
@@ -187,7 +191,9 @@ class Duel:
             wanted = quads_wanted((self._now() - begun) / 4, visit.effort, most=HARD_QUADS * STEADY_QUADS)
             for name in set.intersection(*(set(answer["times"]) for side in runs for answer in side)):
                 quad = [[_block(answer["times"][name], 1) for answer in side] for side in runs]
-                done = max(done, _keep(quad, result.measured.setdefault(name, Measured())))
+                measured = result.measured.setdefault(name, Measured())
+                measured.parallel |= any(answer.get("parallel", False) for side in runs for answer in side)
+                done = max(done, _keep(quad, measured))
         for worker in self._workers:
             worker.ask({"do": "leave", "following": visit.following}, visit.timeout)
 

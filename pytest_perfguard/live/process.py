@@ -122,8 +122,8 @@ class Worker:
                 if not self.alive:
                     break
                 if time.monotonic() >= deadline:
-                    self.end()
-                    why = f"it did not come to an end in {timeout:.3g} s and was stopped"
+                    self._abort()
+                    why = f"it did not come to an end in {timeout:.3g} s and was stopped{self._output()}"
                     raise WorkerDiedError(self.side.name, why) from None
             else:
                 return self._checked(said)
@@ -145,13 +145,17 @@ class Worker:
         ending = self._ending() if not self.alive else f"did not speak in {START_SECONDS:g} s"
         return f"its process {ending}{self._output()}"
 
-    def finish(self, timeout: float = 10.0) -> None:
-        """Let it end by itself, with its fixtures torn down; end it where it does not."""
+    def dismiss(self, timeout: float = 10.0) -> None:
+        """Have it tear down its fixtures and come to its end by itself."""
         if self._channel is not None and self.alive:
             with contextlib.suppress(ClosedError, SilentError, ValueError):
                 # Where it stands in the middle of a test, each answer only ends what it waited for.
                 while self._channel.ask({"do": "end"}, timeout)["at"] != "end":
                     pass
+
+    def finish(self, timeout: float = 10.0) -> None:
+        """Wait until it has ended by itself; end it where it does not."""
+        if self._channel is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout)
         self.end()
@@ -169,6 +173,15 @@ class Worker:
         self._process.wait()
         self._groups.release_group(self._process.pid)
 
+    def _abort(self) -> None:
+        """End it so that it writes down where it stands, where pytest's faulthandler is on."""
+        if hasattr(signal, "SIGABRT"):
+            with contextlib.suppress(OSError):
+                self._process.send_signal(signal.SIGABRT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(1.0)
+        self.end()
+
     def _start(self, launch: Launch, output: IO[bytes]) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(  # noqa: S603 - the interpreter of the side, and our own module
@@ -185,7 +198,10 @@ class Worker:
         if code is None:
             return "closed its connection"
         if code < 0:
-            return f"was ended by {signal.Signals(-code).name}"
+            try:
+                return f"was ended by {signal.Signals(-code).name}"
+            except ValueError:  # a signal without a name
+                return f"was ended by signal {-code}"
         return f"ended with exit code {code}"
 
     def _output(self) -> str:
@@ -233,9 +249,10 @@ def _connect(server: socket.socket, workers: Sequence[Worker], words: Sequence[s
             continue
         channel = Channel(connection)
         try:
-            word = channel.receive(5.0).get("word", "")
+            said: object = channel.receive(5.0)
         except (ClosedError, SilentError, ValueError):
-            word = ""
+            said = None
+        word = str(said.get("word")) if isinstance(said, dict) else ""  # a stranger may say anything
         if word in waiting:
             waiting.pop(word).connect(channel)
         else:

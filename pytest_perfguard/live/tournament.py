@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -121,7 +120,6 @@ class Tournament:
         seconds: float | None = None,
         timeout: float = 300.0,
         cores: Sequence[int] = (),
-        dice: random.Random | None = None,
         progress: Callable[[Progress], None] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -133,12 +131,12 @@ class Tournament:
         self._seconds_each, self._seconds = seconds_each, seconds
         self._timeout = timeout
         self._cores = tuple(cores)
-        self._dice = dice or random.Random()  # noqa: S311 - the order of measuring is no secret
         self._progress = progress
         self._now = now
         self._begun = now()
         self._start_cost = _START_SECONDS
         self._costs: dict[str, float] = {}
+        self._spent: dict[str, float] = {}
         self._iterations: dict[Key, int] = {}
         self._standings: Mapping[Key, Standing] = {}
 
@@ -163,9 +161,8 @@ class Tournament:
     def _budget(self) -> float:
         if self._seconds is not None:
             return self._seconds
-        measurements = len(self.findings.trials) + sum(
-            not any(key.test == test for key in self.findings.trials) for test in self._entries
-        )
+        trials = self.findings.trials
+        measurements = len(trials) + len(self._entries.keys() - {key.test for key in trials})
         return max(self._seconds_each * measurements, LEAST_SECONDS)
 
     def _undecided(self) -> list[str]:
@@ -183,7 +180,10 @@ class Tournament:
         """Return the tests of the next pair, in the suite's order: those for which the rest of the time is enough."""
         rest = self._budget - (self._now() - self._begun) - self._start_cost
         chosen = set()
-        for test in undecided:
+        # Who has had his share waits for the others, lest one slow test take the time of all.
+        share = self._budget / len(self._entries)
+        hungry = [test for test in undecided if self._spent.get(test, 0.0) < share]
+        for test in hungry or undecided:
             cost = self._costs.get(test, 0.0)
             if cost <= rest:
                 chosen.add(test)
@@ -203,25 +203,30 @@ class Tournament:
             try:
                 pair = self._open_pair(number, core)
                 with pair as duel, machine.aside(core):
-                    self._start_cost = self._now() - started
+                    ready = self._now()
                     rest = self._play_tests(duel, rest, core, self._start_cost / len(rest))
+                    done = self._now()
+                self._start_cost = ready - started + self._now() - done
             except WorkerDiedError as error:
                 if not self.findings.said:
                     raise
-                # What was found before stands; a pair that could not start or end is tried again with the next.
+                # What was found before stands.
                 self.findings.failures.append(str(error))
-                return
+                if len(self.findings.failures) >= _FAILURES:
+                    return
 
     def _play_tests(self, duel: Duel, tests: list[str], core: int | None, share: float) -> list[str]:
         """Run tests in one pair and return those that were left when one of them ended it."""
         self._watch(duel, core)
-        effort = max(1.0, min((share / 0.1) ** 0.5, 4.0))
+        usual = max(1.0, min((share / 0.1) ** 0.5, 4.0))
         for place, test in enumerate(tests):
             following = tests[place + 1] if place + 1 < len(tests) else None
             if self._progress is not None:
                 self._progress(self._state(test, place, len(tests)))
-            if place and self.findings.pairs > 1 and self._now() - self._begun > self._budget:
+            late = self._now() - self._begun > self._budget
+            if place and late and test in self.findings.said:
                 return []
+            effort = 0.0 if late else usual  # a test is run once in any case, to be reported
             started = self._now()
             try:
                 self._visit(duel, self._entries[test], following, core, effort, share)
@@ -229,7 +234,8 @@ class Tournament:
                 self.findings.broken[test] = str(error)
                 self.findings.ended_by[test] = error.side
                 return tests[place + 1 :]
-            self._costs[test] = self._now() - started
+            self._costs[test] = cost = self._now() - started
+            self._spent[test] = self._spent.get(test, 0.0) + cost
         return []
 
     def _visit(
@@ -274,17 +280,14 @@ class Tournament:
             stage = standing.stage if (standing := self._standings.get(key)) is not None else Stage.SEARCH
             trial = findings.trials.get(key) or Trial(key=key, margin=entry.margin)
             if stage is not None:
-                replicate = self._replicate(measured, stage, core, result.seconds / len(result.measured) + share)
+                replicate = self._replicate(measured, stage, core, (result.seconds + share) / len(result.measured))
                 if replicate is not None:
                     trial = replace(trial, replicates=(*trial.replicates, replicate))
             findings.trials[key] = replace(trial, parallel=trial.parallel or measured.parallel)
             findings.head.setdefault(key, (measured.iterations, []))[1].extend(measured.head)
 
     def _watch(self, duel: Duel, core: int | None) -> None:
-        try:
-            replicate = self._replicate(duel.sentinel(self._timeout), Stage.SEARCH, core, 0.0)
-        except WorkerDiedError:
-            return  # whoever comes next will find out
+        replicate = self._replicate(duel.sentinel(self._timeout), Stage.SEARCH, core, 0.0)
         if replicate is not None:
             sentinel = self.findings.sentinel
             self.findings.sentinel = replace(sentinel, replicates=(*sentinel.replicates, replicate))

@@ -49,7 +49,7 @@ class TurnRunner(Runner):
         notes = note_lazy(caller.call, first.result)
         if self.counting:
             return first.result, (), notes
-        before = _usage()
+        before = usage()
         iterations, seconds = yield from self._prepare(caller, plan, first)
         order = self._channel.ask(
             {
@@ -58,21 +58,22 @@ class TurnRunner(Runner):
                 "iterations": iterations,
                 "limit": caller.limit if plan.method.iterations is None else iterations,
                 "seconds": seconds,
-                "parallel": _parallel(before, _usage()),
+                "parallel": is_parallel(before, usage()),
             }
         )
         loose = False
-        while order["do"] == "block":
-            if order["free"] and not loose:
-                loose = True
-                machine.bind(self._free)
-            reply = yield Block(self.clock, order["iterations"])
-            values = reply.reading.values
-            order = self._channel.ask(
-                {"at": "block", "time": values["time"], "wall": values["wall"], "cpu": values["cpu"]}
-            )
-        if loose:
-            machine.bind(self._bound)
+        try:
+            while order["do"] == "block":
+                if order["free"] and not loose:
+                    loose = True
+                    machine.bind(self._free)
+                reply = yield Block(self.clock, order["iterations"])
+                values = reply.reading.values
+                times = {name: values[name] for name in ("time", "wall", "cpu")}
+                order = self._channel.ask({"at": "block", **times})
+        finally:
+            if loose:
+                machine.bind(self._bound)
         return first.result, (), notes
 
     def _prepare(self, caller: Caller, plan: Plan, first: Reply) -> Any:
@@ -95,7 +96,7 @@ class TurnRunner(Runner):
         return iterations, last.seconds / iterations
 
 
-def _usage() -> tuple[int, int]:
+def usage() -> tuple[int, int]:
     """Return nanoseconds on the wall, and of processor time that others than this thread used."""
     own = time.thread_time_ns()
     others = time.process_time_ns() - own
@@ -107,6 +108,7 @@ def _usage() -> tuple[int, int]:
     return time.perf_counter_ns(), others + round((children.ru_utime + children.ru_stime) * 1e9)
 
 
-def _parallel(before: tuple[int, int], after: tuple[int, int]) -> bool:
+def is_parallel(before: tuple[int, int], after: tuple[int, int]) -> bool:
+    """Return whether others were busy beside this thread between two readings of `usage`."""
     elapsed = max(after[0] - before[0], 1)
     return (after[1] - before[1]) / elapsed > _OTHERS and after[1] - before[1] > 500_000

@@ -20,7 +20,7 @@ from pytest_perfguard.engine import Task
 from pytest_perfguard.errors import PerfguardError
 from pytest_perfguard.live import layout
 from pytest_perfguard.live.process import call_home
-from pytest_perfguard.live.turns import TurnRunner
+from pytest_perfguard.live.turns import TurnRunner, is_parallel, usage
 from pytest_perfguard.live.wire import Channel, Message
 from pytest_perfguard.model.codec import to_plain
 from pytest_perfguard.model.measurement import Measurement
@@ -44,6 +44,8 @@ class LiveGuard(Guard):
 
     measured: tuple[Measurement, ...] = ()
     """What the last test recorded."""
+    parallel = False
+    """Whether its body kept others than its thread busy."""
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logstart(self) -> None:
@@ -62,8 +64,10 @@ class LiveGuard(Guard):
                 self.measured = tuple(item.stash[RECORDING].take())
             else:
                 assert passes is not None
+                before = usage()
                 with passes.around(item):
                     result = yield
+                self.parallel = is_parallel(before, usage())
                 self.measured = () if passes.remaining else tuple(passes.finish())
         except PerfguardError as error:
             raise PerfguardFailed(f"perfguard: {error}") from None
@@ -143,6 +147,10 @@ class LiveWorker:
         while order["do"] != "end":
             order = self._channel.ask(getattr(self, f"_{order['do']}")(order))
         self._leave({"following": None})
+        # Nobody reads a summary, for which some plugins load what takes as long as a pair measures.
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            session.config.pluginmanager.unregister(reporter)
         self._channel.send({"at": "end"})
         return True
 
@@ -175,9 +183,9 @@ class LiveWorker:
             return self._missing(order["test"])
         self._runner.counting, self._runner.known = False, order["iterations"]
         task = item.stash[TASK]
-        item.stash[TASK] = timed = _clock_only(task)
+        item.stash[TASK] = _timed(task)
         if "perf" not in getattr(item, "fixturenames", ()):
-            item.stash[PASSES] = BodyPasses(self._guard.engine, timed)
+            item.stash[PASSES] = BodyPasses(self._guard.engine, _once(task))
         # Only the chain of parents is asked of a next item, and that of the test's parent ends above the test itself.
         again = not order["last"] or order["following"] == order["test"]
         following: Any = item.parent if again else self._items.get(order["following"])
@@ -220,7 +228,7 @@ class LiveWorker:
         assert self._guard is not None
         self._tear_down(item.parent)  # what was kept for a test that was not to come after all
         self._reports.clear()
-        self._guard.measured = ()
+        self._guard.measured, self._guard.parallel = (), False
         properties = item.user_properties[:]
         item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
         reports = [*self._reports, *self._made]
@@ -233,6 +241,7 @@ class LiveWorker:
             "reports": [hook.pytest_report_to_serializable(config=item.config, report=report) for report in reports],
             "measured": to_plain(self._guard.measured),
             "times": _times(self._guard.measured),
+            "parallel": self._guard.parallel,
             **self._state(),
         }
         forget(item, PASSES, BROKEN, RECORDING)
@@ -273,9 +282,15 @@ def _pin() -> ModuleType | None:
     return sys.modules.get("_perfguard_pin") or sys.modules.get("pytest_perfguard.live.pin")
 
 
-def _clock_only(task: Task) -> Task:
-    method = replace(task.method, rounds=1, warmup=0, metrics=())
-    return replace(task, budgets=(), method=method, explicit=True)
+def _timed(task: Task) -> Task:
+    """Return a task for the clock alone."""
+    return replace(task, budgets=(), method=replace(task.method, metrics=()), explicit=True)
+
+
+def _once(task: Task) -> Task:
+    """Return a task whose body is timed once in a run: the coordinator has it run as often as it needs."""
+    timed = _timed(task)
+    return replace(timed, method=replace(timed.method, rounds=1, warmup=0))
 
 
 def _times(measured: tuple[Measurement, ...]) -> dict[str, dict[str, float]]:

@@ -1,0 +1,572 @@
+"""Environments of their own for base and head, for projects that are compiled or whose dependencies changed.
+
+An environment is a virtual environment that is layered over the running one: its own packages come first, then those of
+the running environment, with plugins and editable installs, less the editable installs of what it holds itself. So only
+the project is installed, and what it needs in another version; everything else is the same on both sides. pip installs,
+even where uv is at hand: uv does not see the packages of a lower layer and would install all of them again. (It serves
+only to get pip where the running environment has none.)
+
+Environments are kept for later runs. Each has a lock file beside it: who builds or removes it holds the lock alone, who
+uses it shares the lock until the process ends. A file that is written last says that it is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_perfguard.errors import MeasurementError
+from pytest_perfguard.model.note import Note
+
+if TYPE_CHECKING:
+    from pytest_perfguard.live.janitor import Janitor
+
+KEPT = 10
+"""So many environments stay in the cache; the least recently used go first."""
+_COMPLETE = "perfguard-complete.json"
+_LAYOUT = 1
+"""Part of each key: to be raised whenever environments are built in another way."""
+_RENEWED = 7 * 86400
+"""Seconds after which all are built anew: compilers, build requirements and dependencies change with time, and base and
+head must have the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """An environment that holds one version of the project."""
+
+    python: str
+    """Its interpreter."""
+    packages_folder: Path
+    """The folder that the project's packages are in."""
+    notes: tuple[Note, ...] = ()
+
+
+def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder for what is kept from run to run, outside of any project; it need not exist."""
+    if sys.platform == "win32":
+        base = environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "pytest-perfguard"
+
+
+def install_tree(
+    tree: Path,
+    *,
+    key: str,
+    python: str,
+    cache: Path,
+    progress: Callable[[str], None],
+    janitor: Janitor | None = None,
+) -> Installed:
+    """Return an environment over that of the interpreter `python`, with the project that lies in `tree` installed.
+
+    `key` stands for everything that is in `tree`: another content, another key. Building may leave files in `tree`.
+    `progress` is told what goes on, and `janitor` which processes must not outlive the run. Raises `MeasurementError`
+    where it cannot be installed.
+    """
+    project = _declared_name(tree)
+    shown = key if len(key) <= 16 else key[:12]
+    work = _Work(
+        target=str(tree.absolute()), project=project, label=f"{project or 'the project'} ({shown})", janitor=janitor
+    )
+    return _provide(work, (key, *_build_files(tree)), python=python, cache=cache, progress=progress)
+
+
+def install_release(
+    name: str,
+    version: str,
+    *,
+    python: str,
+    cache: Path,
+    progress: Callable[[str], None],
+    janitor: Janitor | None = None,
+) -> Installed:
+    """Return an environment over that of the interpreter `python`, with a released version from the package index.
+
+    `progress` and `janitor` as with `install_tree`. Raises `MeasurementError` where it cannot be installed.
+    """
+    work = _Work(target=f"{name}=={version}", project=name, label=f"{name} {version}", janitor=janitor)
+    return _provide(work, (work.target,), python=python, cache=cache, progress=progress)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """What is to be installed: pip's word for it, the project's name if it is known, and ours for messages."""
+
+    target: str
+    project: str
+    label: str
+    janitor: Janitor | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parent:
+    """The environment below: its interpreter, what that is, its folders of packages, and what they hold."""
+
+    python: str
+    identity: str
+    folders: tuple[str, ...]
+    held: Mapping[str, str]
+
+
+def _provide(
+    work: _Work, content: Iterable[str], *, python: str, cache: Path, progress: Callable[[str], None]
+) -> Installed:
+    parent = _inspect(python)
+    digest = _digest(work, content, parent, environ=os.environ, now=time.time())
+    folder = cache / "environments" / f"{_normal(work.project) or 'project'}-{digest}"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = _HELD.get(folder)
+        if lock is None:
+            lock = _HELD[folder] = _Lock(folder)
+        built = _build_once(folder, lock, work, parent, progress)
+    except OSError as trouble:
+        raise MeasurementError(
+            f"{work.label} could not be installed into {folder}: {trouble}; "
+            "the folder must be writable, on a file system that knows locks (XDG_CACHE_HOME moves it)"
+        ) from trouble
+    if built:
+        _prune(folder.parent)
+    else:
+        progress(f"{work.label}: its environment is in the cache")
+    record = json.loads((folder / _COMPLETE).read_text(encoding="utf-8"))
+    notes = tuple(Note(**note) for note in record["notes"])
+    return Installed(python=str(_python_of(folder)), packages_folder=Path(record["packages_folder"]), notes=notes)
+
+
+def _build_once(folder: Path, lock: _Lock, work: _Work, parent: _Parent, progress: Callable[[str], None]) -> bool:
+    """Return whether it had to be built; it is complete then, and `lock` is shared."""
+    built = False
+
+    def hold(*, exclusive: bool) -> None:
+        if not lock.acquire(exclusive=exclusive, wait=False):
+            progress(f"{work.label}: waits for another run that is installing it")
+            lock.acquire(exclusive=exclusive)
+
+    while True:
+        hold(exclusive=False)
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(folder / _COMPLETE)
+            return built
+        hold(exclusive=True)
+        if (folder / _COMPLETE).exists():
+            continue
+        progress(f"{work.label}: being installed into an environment of its own")
+        started = time.monotonic()
+        try:
+            _build(folder, work, parent, lock)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.release()
+            raise
+        built = True
+        progress(f"{work.label}: installed in {time.monotonic() - started:.1f} s")
+
+
+def _build(folder: Path, work: _Work, parent: _Parent, lock: _Lock) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+    def run(*command: str, trying: bool = False) -> str | None:
+        return _run(command, work=work, lock=lock, log=folder.parent / "last-failure.log", trying=trying)
+
+    run(parent.python, "-m", "venv", "--without-pip", str(folder))
+    python = str(_python_of(folder))
+    packages = Path(str(run(python, "-I", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))")).strip())
+    _write_layer(packages, parent, {_normal(work.project)})
+    if run(python, "-P", "-m", "pip", "--version", trying=True) is None:
+        _add_pip(python, run)
+    pip = (python, "-P", "-m", "pip", "install", "--no-input", "--no-warn-script-location")
+    before = _distributions([packages])
+    # By itself first, since pip would be content with the same version in the lower layer.
+    run(*pip, "--no-deps", "--ignore-installed", work.target)
+    after = _distributions([packages])
+    new = [distribution for name, distribution in after.items() if name not in before]
+    if len(new) != 1 or not _has_modules(new[0]):
+        raise MeasurementError(
+            f"{work.label} installs no module: `pip install` of it succeeds but leaves no code; "
+            "tell its build backend (pyproject.toml) which packages it has, or leave --perfguard-against-install out"
+        )
+    project = new[0].metadata["Name"]
+    wanted = [f"{project}=={new[0].version}"]
+    if "pytest-perfguard" in parent.held and _normal(project) != "pytest-perfguard":
+        wanted.append(f"pytest-perfguard=={parent.held['pytest-perfguard']}")  # its own needs count in the choice, too
+    said = run(*pip, *wanted) or ""
+    own = {name: each.version for name, each in _distributions([packages]).items() if name not in before}
+    own.pop(_normal(project))
+    _write_layer(packages, parent, {_normal(project), *own})
+    record = {
+        "packages_folder": str(new[0].locate_file("")),
+        "notes": [
+            {"code": note.code, "message": note.message, "remedy": note.remedy}
+            for note in _remarks(work.label, own, parent.held, said)
+        ],
+    }
+    unfinished = folder / f"{_COMPLETE}.tmp"
+    unfinished.write_text(json.dumps(record), encoding="utf-8")
+    unfinished.replace(folder / _COMPLETE)
+
+
+def _add_pip(python: str, run: Callable[..., str | None]) -> None:
+    """Put pip into the environment, since the one below has none."""
+    uv = shutil.which("uv")
+    if run(python, "-P", "-m", "ensurepip", trying=True) is not None:
+        return
+    if uv is None or run(uv, "pip", "install", "--python", python, "pip", trying=True) is None:
+        raise MeasurementError(
+            "--perfguard-against-install needs pip; the running environment has none, and neither ensurepip nor uv "
+            "could get it: install pip into it"
+        )
+
+
+def _run(command: Sequence[str], *, work: _Work, lock: _Lock, log: Path, trying: bool) -> str | None:
+    """Return what `command` printed; None where it failed and was only `trying`, else `MeasurementError` is raised."""
+    with subprocess.Popen(  # noqa: S603
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=_environment(os.environ),
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,  # so that compilers that it starts can be ended with it
+        pass_fds=lock.shared_with_children(),
+    ) as process:
+        if work.janitor is not None:
+            work.janitor.guard_group(process.pid)
+        try:
+            output, _ = process.communicate()
+        except BaseException:
+            _end(process)
+            raise
+        finally:
+            if work.janitor is not None:
+                work.janitor.release_group(process.pid)
+    if process.returncode == 0:
+        return output
+    if trying:
+        return None
+    log.write_text(f"$ {shlex.join(command)}\n{output}", encoding="utf-8")
+    raise MeasurementError(_failure(work.label, command, process.returncode, output, log))
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _failure(label: str, command: Sequence[str], code: int, output: str, log: Path) -> str:
+    lines = [line.rstrip() for line in output.splitlines() if line.strip()]
+    shown = "\n".join(f"    {line}" for line in lines[-25:])
+    return (
+        f"{label} could not be installed: `{shlex.join(command)}` ended with {code}:\n{shown}\n"
+        f"Put right what it names (all of its output is in {log}), or leave --perfguard-against-install out"
+    )
+
+
+_FOREIGN = ("PYTHONPATH", "PYTHONHOME", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "COVERAGE_PROCESS_START")
+_ELSEWHERE = (
+    "TARGET",
+    "PREFIX",
+    "ROOT",
+    "PYTHON",
+    "UPGRADE",
+    "IGNORE_INSTALLED",
+    "FORCE_REINSTALL",
+    "NO_DEPS",
+    "DRY_RUN",
+)
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for pip: the user's indexes, constraints and compilers, and nothing that misleads it."""
+    removed = {*_FOREIGN, *(f"PIP_{name}" for name in _ELSEWHERE)}
+    return {
+        **{name: value for name, value in environ.items() if name not in removed},
+        "PIP_USER": "0",
+        "PYTHONIOENCODING": "utf-8",
+    }
+
+
+_LAYER = '''\
+"""Written by pytest-perfguard: puts the packages of the environment below behind those of this one."""
+
+import os
+import site
+import sys
+
+FOLDERS = {folders!r}
+SHADOWED = {shadowed!r}
+
+
+def extend():
+    # Added even where they are on the path: pip runs this again to learn what it must keep out of isolated builds.
+    known = set()
+    for folder in FOLDERS:
+        sys.path.append(folder)
+        known.add(os.path.normcase(folder))
+        names = sorted(os.listdir(folder)) if os.path.isdir(folder) else ()
+        for name in names:
+            if name.endswith(".pth") and not name.startswith(".") and os.path.join(folder, name) not in SHADOWED:
+                site.addpackage(folder, name, known)
+'''
+
+
+def _write_layer(packages: Path, parent: _Parent, own: set[str]) -> None:
+    """Put the packages of `parent` below those in `packages`, less the .pth files of the distributions that are `own`.
+
+    Those are how an editable install puts a checkout of the project in front of everything.
+    """
+    below = _distributions(parent.folders)
+    shadowed = [
+        str(Path(str(file.locate())).absolute())
+        for name in sorted(own & below.keys())
+        for file in below[name].files or ()
+        if file.suffix == ".pth"
+    ]
+    text = _LAYER.format(folders=list(parent.folders), shadowed=shadowed)
+    (packages / "_perfguard_layer.py").write_text(text, encoding="utf-8")
+    (packages / "zz_perfguard_layer.pth").write_text("import _perfguard_layer; _perfguard_layer.extend()\n", "utf-8")
+
+
+def _distributions(folders: Iterable[str | Path]) -> dict[str, importlib.metadata.Distribution]:
+    """Return what is installed in `folders` by normalized name, the first of each."""
+    importlib.metadata.MetadataPathFinder().invalidate_caches()
+    found: dict[str, importlib.metadata.Distribution] = {}
+    for each in importlib.metadata.distributions(path=[str(folder) for folder in folders]):
+        name = each.metadata["Name"]
+        if name:
+            found.setdefault(_normal(name), each)
+    return found
+
+
+def _has_modules(distribution: importlib.metadata.Distribution) -> bool:
+    return any(not file.parts[0].endswith((".dist-info", ".egg-info")) for file in distribution.files or ())
+
+
+def _remarks(label: str, own: Mapping[str, str], below: Mapping[str, str], said: str) -> Iterator[Note]:
+    if own:
+        listed = ", ".join(
+            f"{name} {version} (running environment: {below.get(name, 'none')})"
+            for name, version in sorted(own.items())
+        )
+        yield Note(
+            code="own-dependencies",
+            message=f"{label} brings dependencies of its own: {listed}",
+            remedy="a difference can come from them as well as from the project's code",
+        )
+    conflicts = [line.strip() for line in said.splitlines() if line.strip().endswith("which is incompatible.")]
+    if conflicts:
+        yield Note(
+            code="conflicting-dependencies",
+            message=f"{label} leaves packages of the running environment without what they need: {' '.join(conflicts)}",
+            remedy="tests that use those packages may fail on that side",
+        )
+
+
+_INSPECT = """
+import json, platform, site, sys, sysconfig
+print()
+print(json.dumps({
+    "identity": [sys.version, sys.implementation.cache_tag, sysconfig.get_config_var("SOABI"), platform.platform(),
+                 sys.base_prefix, getattr(sys, "_base_executable", "")],
+    "folders": [*([site.getusersitepackages()] if site.ENABLE_USER_SITE else []), *site.getsitepackages()],
+}))
+"""
+
+
+def _inspect(python: str) -> _Parent:
+    ended = subprocess.run(  # noqa: S603
+        [python, "-P", "-c", _INSPECT],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=_environment(os.environ),
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    if ended.returncode != 0:
+        last = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
+        raise MeasurementError(f"{python} cannot be used for environments of base and head: {last}; check that it runs")
+    told = json.loads(ended.stdout.strip().splitlines()[-1])
+    folders = tuple(dict.fromkeys(folder for folder in told["folders"] if Path(folder).is_dir()))
+    held = {name: each.version for name, each in _distributions(folders).items()}
+    return _Parent(python=python, identity=json.dumps(told["identity"]), folders=folders, held=held)
+
+
+_SHAPING = (
+    *(
+        "CC",
+        "CXX",
+        "CFLAGS",
+        "CXXFLAGS",
+        "CPPFLAGS",
+        "LDFLAGS",
+        "ARCHFLAGS",
+        "MACOSX_DEPLOYMENT_TARGET",
+        "RUSTFLAGS",
+        "CMAKE_ARGS",
+    ),
+    *("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT", "PIP_NO_BINARY", "PIP_ONLY_BINARY", "PIP_PRE", "PIP_CONFIG_SETTINGS"),
+)
+
+
+def _digest(work: _Work, content: Iterable[str], parent: _Parent, *, environ: Mapping[str, str], now: float) -> str:
+    """Return the key of an environment: all that decides what is in it, and the week that it was built in."""
+    held = {name: version for name, version in parent.held.items() if name != _normal(work.project)}
+    compiler = shutil.which(shlex.split(environ.get("CC") or "cc")[0])
+    decisive = (
+        _LAYOUT,
+        _normal(work.project),
+        list(content),
+        parent.identity,
+        parent.folders,
+        sorted(held.items()),
+        [environ.get(name) for name in _SHAPING],
+        [os.path.realpath(compiler), Path(compiler).stat().st_mtime_ns] if compiler else None,
+        int(now // _RENEWED),
+    )
+    return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:20]
+
+
+def _build_files(tree: Path) -> list[str]:
+    """Return the digests of the files in `tree` that say how it is built and what it needs."""
+    patterns = ("pyproject.toml", "setup.py", "setup.cfg", "requirements*.txt", "*.lock", "pylock*.toml")
+    files = sorted({file for pattern in patterns for file in tree.glob(pattern) if file.is_file()})
+    return [f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files]
+
+
+def _declared_name(tree: Path) -> str:
+    """Return the name in pyproject.toml; empty if it has none or cannot be read."""
+    with contextlib.suppress(OSError, ValueError):
+        document = tomllib.loads((tree / "pyproject.toml").read_text(encoding="utf-8"))
+        tool = document.get("tool", {})
+        name = document.get("project", {}).get("name") or tool.get("poetry", {}).get("name")
+        return name if isinstance(name, str) else ""
+    return ""
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _python_of(folder: Path) -> Path:
+    return folder / "Scripts" / "python.exe" if sys.platform == "win32" else folder / "bin" / "python"
+
+
+def _prune(environments: Path, kept: int = KEPT) -> None:
+    """Remove what nobody uses: environments that were never completed, and the least recently used beyond `kept`."""
+
+    def last_used(folder: Path) -> float:
+        try:
+            return (folder / _COMPLETE).stat().st_mtime
+        except OSError:
+            return 0.0
+
+    folders = {each.with_suffix("") for each in environments.iterdir() if each.is_dir() or each.suffix == ".lock"}
+    ranked = sorted(((last_used(folder), folder) for folder in folders), reverse=True)
+    for rank, (used, folder) in enumerate(ranked):
+        if (rank < kept and used) or folder in _HELD:
+            continue
+        lock = _Lock(folder)
+        if lock.acquire(exclusive=True, wait=False):
+            (folder / _COMPLETE).unlink(missing_ok=True)  # first: half of it gone, it is no longer complete
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.remove()
+        lock.release()
+
+
+class _Lock:
+    """The lock of one environment: shared by those who use it, exclusive for who builds or removes it.
+
+    It is the system's, so it ends with the process that holds it, in whatever way that ends.
+    """
+
+    __slots__ = ("_handle", "path")
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder.with_name(f"{folder.name}.lock")
+        self._handle: int | None = None
+
+    def acquire(self, *, exclusive: bool, wait: bool = True) -> bool:
+        """Hold it in this way from now on, instead of any other; return whether it could be had."""
+        while True:
+            if self._handle is None:
+                self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            if not _lock(self._handle, exclusive=exclusive, wait=wait):
+                return False
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(self._handle), self.path.stat()):
+                    return True
+            self.release()  # somebody removed the file while we waited: lock the new one
+
+    def release(self) -> None:
+        """Give it up; nothing happens where it is not held."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def remove(self) -> None:
+        """Remove the file of a lock that is held exclusively."""
+        with contextlib.suppress(PermissionError):  # Windows keeps open files
+            self.path.unlink(missing_ok=True)
+
+    def shared_with_children(self) -> tuple[int, ...]:
+        """Return what a child process inherits, so that one that outlives this process goes on holding the lock."""
+        return (self._handle,) if self._handle is not None and sys.platform != "win32" else ()
+
+
+_HELD: dict[Path, _Lock] = {}
+"""The environments that this process uses, until it ends."""
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(handle: int, *, exclusive: bool, wait: bool) -> bool:
+        everything = 2**30  # bytes: who shares locks one of its own, who has it alone locks all
+        os.lseek(handle, 0, os.SEEK_SET)
+        with contextlib.suppress(OSError):
+            msvcrt.locking(handle, msvcrt.LK_UNLCK, everything)
+        while True:
+            os.lseek(handle, 0 if exclusive else os.getpid() % everything, os.SEEK_SET)
+            try:
+                msvcrt.locking(handle, msvcrt.LK_NBLCK, everything if exclusive else 1)
+            except OSError:
+                if not wait:
+                    return False
+                time.sleep(0.2)
+            else:
+                return True
+
+else:
+    import fcntl
+
+    def _lock(handle: int, *, exclusive: bool, wait: bool) -> bool:
+        try:
+            fcntl.flock(handle, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return False
+        return True
