@@ -15,6 +15,11 @@ _CLOCK = "pytest_perfguard.probes.clock:ClockProbe"
 
 _QUERY_PROBE = "pytest_perfguard.probes.queries:QueryProbe"
 
+_CALLGRIND_PROBE = "pytest_perfguard.probes.callgrind:CallgrindProbe"
+
+_ROOTED = (_QUERY_PROBE, _CALLGRIND_PROBE)
+"""Instruments that are told the folder that the user's own code is in."""
+
 _PROBES = {
     "memory": "pytest_perfguard.probes.peak:PeakProbe",
     "retained": "pytest_perfguard.probes.blocks:RetainedProbe",
@@ -22,6 +27,10 @@ _PROBES = {
     "queries": _QUERY_PROBE,
     "reads": _QUERY_PROBE,
     "writes": _QUERY_PROBE,
+    "calls": "pytest_perfguard.probes.work:CallProbe",
+    "work": "pytest_perfguard.probes.work:WorkProbe",
+    "instructions": "pytest_perfguard.probes.instructions:InstructionProbe",
+    "callgrind": _CALLGRIND_PROBE,
 }
 
 _REPORTERS = {
@@ -30,7 +39,7 @@ _REPORTERS = {
     "terminal": "pytest_perfguard.report.terminal:TerminalReporter",
 }
 
-Factory = str | Callable[[], Any]
+Factory = str | Callable[..., Any]
 """What makes an object: a callable, or where to find one, as "package.module:name"."""
 
 
@@ -74,7 +83,7 @@ class Registry:
     def probes(self, metrics: Iterable[str]) -> tuple[Probe, ...]:
         """Return the instruments that `metrics` need beside the clock, one of each kind, in a stable order."""
         factories = dict.fromkeys(self._probes[name] for name in sorted(metrics) if name in self._probes)
-        return tuple(self._query_probe() if each == _QUERY_PROBE else _make(each) for each in factories)
+        return tuple(_make(each, **({"root": self._root} if each in _ROOTED else {})) for each in factories)
 
     def clock(self) -> Probe:
         """Return the instrument for time."""
@@ -87,14 +96,9 @@ class Registry:
             raise ConfigError(f"unknown report format {name!r} ({origin}); known: {known}")
         return cast("Reporter", _make(self._reporters[name]))
 
-    def _query_probe(self) -> Probe:
-        from pytest_perfguard.probes.queries import QueryProbe
 
-        return QueryProbe(root=self._root)
-
-
-def _make(factory: Factory) -> Any:
+def _make(factory: Factory, **arguments: Any) -> Any:
     if isinstance(factory, str):
         module, _, name = factory.partition(":")
-        factory = cast("Callable[[], Any]", getattr(import_module(module), name))
-    return factory()
+        factory = cast("Callable[..., Any]", getattr(import_module(module), name))
+    return factory(**arguments)

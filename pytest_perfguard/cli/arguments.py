@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 from pytest_perfguard import __version__
 from pytest_perfguard.cli.workplace import Workplace
@@ -18,14 +19,15 @@ _RUN = "a run id or its beginning, a commit's SHA, or any git revision"
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser; parsing sets `command` to the function that runs the chosen command."""
     parser = argparse.ArgumentParser(
-        prog="perfguard", description="Look at, compare and tidy the performance runs that pytest-perfguard stored."
+        prog="perfguard",
+        description="Look at, compare and tidy the runs that pytest-perfguard stored, and check a machine and a suite.",
     )
     parser.add_argument("--version", action="version", version=f"pytest-perfguard {__version__}")
-    common = argparse.ArgumentParser(add_help=False)
+    common = _CommandParser(add_help=False)
     common.add_argument(
         "--store", metavar="PATH", help="where runs are kept (default: PERFGUARD_STORE, or 'baselines' of the project)"
     )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_CommandParser)
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text, parents=[common])
@@ -63,8 +65,32 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--samples-keep", type=_count, metavar="N", help="runs per class that keep raw samples")
     command.add_argument("--summaries-keep", type=_count, metavar="N", help="runs per class that are kept at all")
 
+    command = add(
+        "aa",
+        "compare a suite with itself, side by side: its noise, what a gate would see; exit code 1 on a false alarm",
+    )
+    command.add_argument("--time", metavar="TIME", help="time to spend on each measurement (default: that of the gate)")
+    command.add_argument("--max-time", metavar="TIME", help="time to spend as a whole")
+    command.add_argument(
+        "arguments", metavar="PATH", nargs="*", help="what pytest is to run; after --, any arguments for pytest"
+    )
+
     add("doctor", "say what on this machine makes measurements noisy or impossible, and what to do about it")
     return parser
+
+
+class _CommandParser(argparse.ArgumentParser):
+    """Reads the options of one command; what follows "--" are its `arguments` as they stand, where it takes some."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        # argparse itself fills a list of positional arguments in one go, and calls what comes after an option unknown.
+        given = list(args)
+        if "--" not in given or all(action.dest != "arguments" for action in self._actions):
+            return super().parse_known_args(given, namespace)
+        end = given.index("--")
+        namespace, unknown = super().parse_known_args(given[:end], namespace)
+        namespace.arguments = [*namespace.arguments, *given[end + 1 :]]
+        return namespace, unknown
 
 
 def _late(name: str) -> Command:

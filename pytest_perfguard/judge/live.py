@@ -51,7 +51,7 @@ class Rule:
     With the whole margin here too, four times as many pairs would be needed to find a change of twice the margin."""
     suspect: float = 0.25
     """The same for the search."""
-    search_level: float = 0.005
+    search_level: float = 0.003
     """The chance of a needless confirmation that each look of the search may take."""
 
     def margin_of(self, trial: Trial) -> float:

@@ -118,11 +118,19 @@ INSTRUCTIONS = Metric(
     tolerance=Tolerance(relative=0.01),
     description="machine instructions of the calling thread, and of threads and processes that it starts (Linux)",
 )  # fmt: skip
+CALLGRIND = Metric(
+    name="callgrind", unit=Unit.COUNT, nature=Nature.EXACT, reduce=Reduce.MINIMUM,
+    tolerance=Tolerance(relative=0.01),
+    description="machine instructions as valgrind simulates them, in a further run of the test (Linux on x86-64)",
+)  # fmt: skip
 
 BUILTIN: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        TIME, WALL, CPU, REFERENCE, MEMORY, RETAINED, RESULT_SIZE, QUERIES, READS, WRITES, CALLS, WORK, INSTRUCTIONS,
+        *(TIME, WALL, CPU, REFERENCE),
+        *(MEMORY, RETAINED, RESULT_SIZE),
+        *(QUERIES, READS, WRITES),
+        *(CALLS, WORK, INSTRUCTIONS, CALLGRIND),
     )
 }
 

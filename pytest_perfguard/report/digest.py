@@ -7,10 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pytest_perfguard.model import SEVERITY, Baseline, Key, Measurement, Note, Outcome, Run, Verdict
+from pytest_perfguard.model import SEVERITY, Baseline, Effect, Key, Measurement, Note, Outcome, Run, Verdict
 from pytest_perfguard.quantity import Unit, render, render_change
+from pytest_perfguard.report import contest
 
-COLUMNS = ("test", "metric", "outcome", "baseline", "now", "change", "interval", "budget")
+COLUMNS = (
+    "test", "metric", "outcome", "baseline", "now", "change", "interval", "pairs", "detectable", "spent", "budget",
+)  # fmt: skip
 FOLDED = (Outcome.INCONCLUSIVE, Outcome.NO_BASELINE, Outcome.UNCHANGED, Outcome.PASSED)
 """Outcomes that are summed up in one line each unless all rows are asked for."""
 BLAMING = (Outcome.REGRESSED, Outcome.OVER_BUDGET)
@@ -39,12 +42,13 @@ def headline(run: Run) -> str:
 
 
 def provenance(run: Run) -> list[str]:
-    """Return where the baseline's numbers come from, and what that forbids to conclude; empty without a baseline."""
+    """Return how a live comparison went, where a baseline's numbers come from, and what that forbids to conclude."""
+    lines = [] if run.contest is None else contest.course(run.contest)
     baseline = run.baseline
     if baseline is None or not baseline.runs:
-        return []
+        return lines
     classes = sorted({stored.header.machine.key for stored in baseline.runs})
-    lines = [f"baseline: {plural(len(baseline.runs), 'run')} from machine class {', '.join(classes)}"]
+    lines += [f"baseline: {plural(len(baseline.runs), 'run')} from machine class {', '.join(classes)}"]
     if baseline.weak:
         lines.append("the baseline is weak (chosen for want of a better one): by default it never fails a run")
     if baseline.foreign:
@@ -61,12 +65,12 @@ def ordered(verdicts: Iterable[Verdict]) -> list[Verdict]:
 
 def rows(run: Run, *, everything: bool = False) -> list[Row]:
     """Return the rows of the table, worst first; with `everything` also what is folded or was not judged."""
-    judged = [row(each) for each in ordered(run.verdicts) if everything or not _is_folded(each)]
+    judged = [row(each, everything=everything) for each in ordered(run.verdicts) if everything or not _is_folded(each)]
     return judged + _unjudged(run) if everything else judged
 
 
-def row(verdict: Verdict) -> Row:
-    """Return the row of one verdict."""
+def row(verdict: Verdict, *, everything: bool = False) -> Row:
+    """Return the row of one verdict; with `everything` also what it could have seen and what it cost."""
     effect, value = verdict.effect, verdict.value
     outcome = str(verdict.outcome)
     if verdict.outcome in BLAMING and not verdict.fails:
@@ -85,6 +89,9 @@ def row(verdict: Verdict) -> Row:
             _amount(None if value is None else value.value, verdict.unit),
             "" if effect is None else change_text(effect.change),
             interval,
+            str(effect.pairs) if effect is not None and effect.pairs else "",
+            _seen(effect) if everything else "",
+            _amount(effect.seconds, Unit.SECONDS) if everything and effect is not None else "",
             _amount(verdict.limit, verdict.unit),
         ),
         outcome=verdict.outcome,
@@ -110,7 +117,14 @@ def folds(run: Run) -> list[tuple[Outcome, str]]:
 
 def remarks(run: Run, *, everything: bool = False) -> list[str]:
     """Return the notes of the run and all its parts, each once; of the parts' one for each code unless `everything`."""
-    general = dict.fromkeys((*run.notes, *run.header.notes, *(run.baseline.notes if run.baseline else ())))
+    general = dict.fromkeys(
+        (
+            *run.notes,
+            *run.header.notes,
+            *(run.contest.notes if run.contest else ()),
+            *(run.baseline.notes if run.baseline else ()),
+        )
+    )
     touched: dict[Note, set[Key]] = {note: set() for note in general}
     parts: list[Measurement | Verdict] = [*run.measurements, *run.verdicts]
     for part in parts:
@@ -129,6 +143,12 @@ def remarks(run: Run, *, everything: bool = False) -> list[str]:
     return lines
 
 
+def again(run: Run) -> str:
+    """Return the command that repeats a live comparison for what failed in it; empty where nothing did."""
+    failed = [each for each in ordered(run.verdicts) if each.fails and each.effect is not None]
+    return contest.command(run.contest, failed) if run.contest is not None and failed else ""
+
+
 def change_text(fraction: float) -> str:
     """Return a relative change as text, empty where it is not defined."""
     return "" if math.isnan(fraction) else render_change(fraction)
@@ -140,6 +160,11 @@ def one_line(text: str) -> str:
 
 
 def _against(run: Run) -> str:
+    live = "" if run.contest is None else f" · against {contest.rival(run.contest)}"
+    return live + _against_stored(run)
+
+
+def _against_stored(run: Run) -> str:
     baseline = run.baseline
     if baseline is None:
         return ""
@@ -185,7 +210,7 @@ def _unjudged(run: Run) -> list[Row]:
         Row(
             cells=(
                 one_line(str(measurement.key)), series.metric.name, "measured", "",
-                _amount(series.reduced(), series.metric.unit), "", "", "",
+                _amount(series.reduced(), series.metric.unit), *[""] * (len(COLUMNS) - 5),
             ),
             outcome=None,
         )
@@ -205,10 +230,10 @@ def _meaning(outcome: Outcome, members: Sequence[Verdict], baseline: Baseline | 
     match outcome:
         case Outcome.INCONCLUSIVE:
             seen = _detectable(members)
-            return f"the smallest increase that could be told from noise is {seen}" if seen else ""
+            return f"only a slowdown of more than {seen} would have been seen, 4 times in 5" if seen else ""
         case Outcome.UNCHANGED:
             seen = _detectable(members)
-            return f"the smallest increase that would have been seen is {seen}" if seen else ""
+            return f"any slowdown of more than {seen} would have been seen, 4 times in 5" if seen else ""
         case Outcome.PASSED:
             used = max((share for each in members if (share := _use(each)) is not None), default=None)
             return "" if used is None else f"the tightest is at {used:.0%} of its limit".replace("%", " %")
@@ -219,13 +244,19 @@ def _meaning(outcome: Outcome, members: Sequence[Verdict], baseline: Baseline | 
 
 
 def _detectable(members: Sequence[Verdict]) -> str:
-    """Return the smallest detectable increases of `members` as a range, empty where none is known."""
-    known = [each.effect.detectable for each in members if each.effect is not None and each.effect.detectable]
-    known = [value for value in known if math.isfinite(value)]
+    """Return the smallest detectable slowdowns of `members` as a range, empty where none is known."""
+    known = [each.effect for each in members if each.effect is not None and _seen(each.effect)]
     if not known:
         return ""
-    low, high = change_text(min(known)), change_text(max(known))
-    return low if low == high else f"{low} to {high}, depending on the test"
+    low, high = (_seen(pick(known, key=lambda effect: effect.detectable or 0.0)) for pick in (min, max))
+    return low if low == high else f"{low} to {high} (depending on the test)"
+
+
+def _seen(effect: Effect | None) -> str:
+    """Return the smallest slowdown that a comparison could have shown, without its sign; empty where not known."""
+    if effect is None or not effect.detectable or not math.isfinite(effect.detectable):
+        return ""
+    return render_change(effect.detectable).removeprefix("+")
 
 
 def _use(verdict: Verdict) -> float | None:

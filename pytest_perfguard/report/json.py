@@ -12,6 +12,7 @@ from pytest_perfguard.model import (
     SEVERITY,
     Baseline,
     Commit,
+    Contest,
     Header,
     Key,
     Machine,
@@ -28,10 +29,12 @@ from pytest_perfguard.model.codec import from_plain, to_plain
 
 FORMAT = "perfguard-report"
 VERSION = 1
+_OPTIONAL = frozenset({"detectable", "seconds"})
+"""Numbers of an effect that may be missing, where null is not a number that is none."""
 
 
 class JsonReporter:
-    """Renders header, baseline, measurements with all raw values, and verdicts."""
+    """Renders header, baseline or live comparison, measurements with all raw values, and verdicts."""
 
     name = "json"
     suffix = ".json"
@@ -54,6 +57,7 @@ def document(run: Run) -> dict[str, Any]:
         "header": _header(run.header),
         "metrics": {name: _without(to_plain(metric), "name") for name, metric in sorted(_metrics(run).items())},
         "baseline": None if run.baseline is None else _baseline(run.baseline),
+        "contest": to_plain(run.contest),
         "measurements": [_measurement(each) for each in sorted(run.measurements, key=lambda each: each.key)],
         "verdicts": [_finite(_keyed(to_plain(each))) for each in sorted(run.verdicts, key=_place)],
         "notes": to_plain(run.notes),
@@ -187,6 +191,7 @@ def _run(plain: dict[str, Any]) -> Run:
         measurements=tuple(_measured(each, metrics) for each in plain["measurements"]),
         verdicts=tuple(_verdict(each) for each in plain["verdicts"]),
         baseline=None if plain["baseline"] is None else _chosen(plain["baseline"]),
+        contest=None if plain.get("contest") is None else from_plain(Contest, plain["contest"]),
         notes=tuple(from_plain(Note, each) for each in plain["notes"]),
     )
 
@@ -213,7 +218,7 @@ def _verdict(plain: dict[str, Any]) -> Verdict:
     for name in ("value", "effect"):
         if plain[name] is not None:
             fields[name] = {
-                part: math.nan if value is None and part != "detectable" else _number(value)
+                part: math.nan if value is None and part not in _OPTIONAL else _number(value)
                 for part, value in plain[name].items()
             }
     return from_plain(Verdict, fields)

@@ -18,32 +18,27 @@ _TEXT_COLUMNS = ("test", "metric", "outcome")
 
 
 class MarkdownReporter:
-    """Renders verdict line, table and notes in GitHub-flavoured Markdown."""
+    """Renders verdict line, what failed, table and notes in GitHub-flavoured Markdown."""
 
     name = "markdown"
     suffix = ".md"
 
     def render(self, run: Run) -> str:
-        """Return the report."""
-        blocks = [f"**{escape(digest.headline(run))}**"]
-        provenance = digest.provenance(run)
-        if provenance:
-            blocks.append(_list(provenance))
+        """Return the report: what failed and how to see it again come before the table, all else comes after it."""
         table = digest.rows(run)
-        if table:
-            blocks.append(_table(table[:_MOST_ROWS]))
-            if len(table) > _MOST_ROWS:
-                blocks.append(f"… and {len(table) - _MOST_ROWS} more rows")
-        explained = _explanations(run)
-        if explained:
-            blocks.append(explained)
-        folds = [text for _, text in digest.folds(run)]
-        if folds:
-            blocks.append(_list(folds))
+        blocks = [
+            f"**{escape(digest.headline(run))}**",
+            _explanations(run),
+            _again(run),
+            _table(table[:_MOST_ROWS]) if table else "",
+            f"… and {len(table) - _MOST_ROWS} more rows" if len(table) > _MOST_ROWS else "",
+            _list([text for _, text in digest.folds(run)]),
+            _list(digest.provenance(run)),
+        ]
         remarks = digest.remarks(run)[:_MOST_NOTES]
         if remarks:
             blocks.append("Notes:\n\n" + _list(remarks))
-        return "\n\n".join(blocks) + "\n"
+        return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def escape(text: str) -> str:
@@ -79,13 +74,20 @@ def _table(table: Sequence[digest.Row]) -> str:
 
 
 def _explanations(run: Run) -> str:
-    """Return the sentences of what fails the run, with their evidence."""
+    """Return what fails the run, worst first, with how sure that is and its evidence."""
     failed = [verdict for verdict in digest.ordered(run.verdicts) if verdict.fails]
     lines = []
     for verdict in failed[:_MOST_EXPLAINED]:
         lines.append(f"- {escape(_bounded(verdict.sentence))}")
         lines += [f"  - {code(_bounded(detail, _MOST_CODE))}" for detail in verdict.details[:5]]
     return "\n".join(lines)
+
+
+def _again(run: Run) -> str:
+    command = digest.again(run)
+    if not command:
+        return ""
+    return f"To compare again:\n\n```sh\n{command}\n```"
 
 
 def _list(texts: Sequence[str]) -> str:

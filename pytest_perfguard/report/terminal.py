@@ -14,13 +14,15 @@ _WANTED_TEST_WIDTH = 24
 _LEAST_TEST_WIDTH = 16
 _HEADER_PADDING = 2
 """What tabulate adds to the width of a header."""
-_DISPENSABLE = ("interval", "baseline", "now", "budget", "metric")
+_DISPENSABLE = ("spent", "interval", "baseline", "now", "detectable", "budget", "metric")
 """Columns that give way, in this order, where the terminal is too narrow for all."""
+_DISPENSABLE_LIVE = ("spent", "baseline", "now", "pairs", "detectable", "budget", "interval", "metric")
+"""The same for a table with pairs, where the change and its interval say more than either time."""
 ASCII = {
     "…": "...", "×": "x", "−": "-", "·": "|", "→": "->", "±": "+/-", "µ": "u", "μ": "u", "∞": "inf",
 }  # fmt: skip
 """What stands for a sign of ours where the encoding of the output lacks it."""
-_RIGHT = frozenset({"baseline", "now", "change", "interval", "budget"})
+_RIGHT = frozenset({"baseline", "now", "change", "interval", "pairs", "detectable", "spent", "budget"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,15 @@ class TerminalReporter:
 
 
 def summary_lines(run: Run, *, verbose: bool = False, width: int = 100) -> list[Line]:
-    """Return the summary of `run`, no line longer than `width`: verdict line, table, folded outcomes, notes."""
+    """Return the summary of `run`: verdict line, table, folded outcomes, notes, and how to see a failure again.
+
+    No line is longer than `width`, but for a command, which is there to be copied.
+    """
     width = max(width, 40)
     lines = _wrap(digest.headline(run), width, style=_overall(run))
     for text in digest.provenance(run):
-        lines += _wrap(text, width, style="yellow" if text.startswith("the baseline is") else "")
+        warns = text.startswith("the baseline is") or "not pinned" in text
+        lines += _wrap(text, width, style="yellow" if warns else "")
     table = digest.rows(run, everything=verbose)
     if table:
         lines += [Line(""), *_table(table, width), Line("")]
@@ -60,6 +66,8 @@ def summary_lines(run: Run, *, verbose: bool = False, width: int = 100) -> list[
             lines += _wrap(text, width, style="yellow" if outcome is Outcome.INCONCLUSIVE else "")
     for text in digest.remarks(run, everything=verbose):
         lines += _wrap(f"note: {text}", width)
+    if again := digest.again(run):
+        lines.append(Line(f"to compare again: {again}"))
     return lines
 
 
@@ -135,7 +143,8 @@ def _table(table: Sequence[digest.Row], width: int) -> list[Line]:
 def _layout(table: Sequence[digest.Row], width: int) -> tuple[list[int], int]:
     """Return the columns that fit into `width`, and how wide the first of them may be."""
     columns = digest.filled(table)
-    dispensable = [place for name in _DISPENSABLE if (place := digest.COLUMNS.index(name)) in columns]
+    order = _DISPENSABLE_LIVE if digest.COLUMNS.index("pairs") in columns else _DISPENSABLE
+    dispensable = [place for name in order if (place := digest.COLUMNS.index(name)) in columns]
     wanted = min(_WANTED_TEST_WIDTH, max(len(row.cells[0]) for row in table))
     while True:
         rest = width - sum(2 + _column_width(table, place) for place in columns[1:])

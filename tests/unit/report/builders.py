@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from pytest_perfguard.model import (
     BUILTIN,
     Baseline,
     Commit,
+    Contest,
     Effect,
     Header,
     Interval,
@@ -60,6 +62,26 @@ def compared(test, outcome, change, *, fails=None, detectable=0.25, width=0.1, *
     )  # fmt: skip
 
 
+def contest(**changes):
+    fields = {
+        "base": COMMIT,
+        "reason": "merge base with main",
+        "pairs": 9,
+        "seconds": 48.04,
+        "pinned": True,
+        "blocks": 5120,
+        "dropped": 14,
+        "steal": 0.012,
+    }
+    return Contest(**{**fields, **changes})
+
+
+def duelled(test, outcome, change, *, pairs=12, detectable=0.016, seconds=4.5, width=0.01, **more):
+    """A verdict of a live comparison."""
+    verdict = compared(test, outcome, change, detectable=detectable, width=width, **more)
+    return replace(verdict, effect=replace(verdict.effect, pairs=pairs, seconds=seconds))
+
+
 def budgeted(test, value, limit, *, metric="queries", unit=Unit.COUNT):
     over = value > limit
     return Verdict(
@@ -102,7 +124,9 @@ def full_run():
             budgeted("tests/test_a.py::test_a", 5, 3),
             compared("tests/test_a.py::test_a", Outcome.UNCHANGED, 0.001),
             zero,
+            duelled("tests/test_c.py::test_c", Outcome.IMPROVED, -0.2),
         ),
+        contest=contest(notes=(note,)),
         baseline=baseline(foreign=("other Python",), weak=True, history=(StoredRun(header=header("h"), records=()),)),
         notes=(note,),
     )  # fmt: skip

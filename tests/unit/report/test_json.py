@@ -82,7 +82,10 @@ def test_raw_values_are_whole_and_complete():
     assert data["metrics"]["time"]["scale"] == 1e-9
     assert data["baseline"]["runs"][0]["run_id"] == "run-base"
     assert data["summary"] == {
-        "outcomes": {str(each): {"regressed": 2, "over budget": 1, "unchanged": 1}.get(each, 0) for each in SEVERITY},
+        "outcomes": {
+            str(each): {"regressed": 2, "over budget": 1, "unchanged": 1, "improved": 1}.get(each, 0)
+            for each in SEVERITY
+        },
         "failing": 3,
     }
 
@@ -104,6 +107,29 @@ def test_report_is_read_back_whole():
         replace(each, series=tuple(sorted(each.series, key=lambda one: one.metric.name)))
         for each in full_run().measurements
     }
+
+
+def test_a_live_comparison_is_written_and_read_back():
+    data = plain(full_run())
+    assert data["contest"]["base"]["sha"] == data["baseline"]["commit"]["sha"]
+    assert {name: data["contest"][name] for name in ("pairs", "pinned", "blocks", "dropped", "steal")} == {
+        "pairs": 9, "pinned": True, "blocks": 5120, "dropped": 14, "steal": 0.012,
+    }  # fmt: skip
+    pairs = {each["test"]: each["effect"]["pairs"] for each in data["verdicts"] if each["effect"]}
+    assert pairs["tests/test_c.py::test_c"] == 12
+    assert parse(json.dumps(data)).contest == full_run().contest
+
+
+def test_a_report_without_the_optional_parts_is_read():
+    data = plain(full_run())
+    del data["contest"]
+    for verdict in data["verdicts"]:
+        for name in ("pairs", "seconds"):
+            (verdict["effect"] or {}).pop(name, None)
+    jsonschema.validate(data, SCHEMA)
+    again = parse(json.dumps(data))
+    assert again.contest is None
+    assert {each.effect.pairs for each in again.verdicts if each.effect} == {0}
 
 
 def test_unknown_fields_are_ignored():

@@ -7,10 +7,21 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_perfguard.model import Baseline, Interval, Note, Outcome, Run, StoredRun
+from pytest_perfguard.model import Baseline, Commit, Interval, Note, Outcome, Run, StoredRun
 from pytest_perfguard.report.terminal import Line, plain, shorten, summary_lines
 
-from .builders import COMMIT, OTHER_MACHINE, baseline, budgeted, compared, full_run, header, measured
+from .builders import (
+    COMMIT,
+    OTHER_MACHINE,
+    baseline,
+    budgeted,
+    compared,
+    contest,
+    duelled,
+    full_run,
+    header,
+    measured,
+)
 
 
 def text(run, **more):
@@ -104,10 +115,10 @@ def test_the_rest_is_folded_with_its_useful_number():
     )
     shown = [line.text for line in summary_lines(run)][1:]
     assert shown == [
-        "2 inconclusive: the smallest increase that could be told from noise is +25 % to +40 %, depending on",
-        "  the test",
+        "2 inconclusive: only a slowdown of more than 25 % to 40 % (depending on the test) would have been",
+        "  seen, 4 times in 5",
         "1 no baseline: nothing to compare with yet; --perfguard-save keeps this run as a baseline",
-        "2 unchanged: the smallest increase that would have been seen is +3 %",
+        "2 unchanged: any slowdown of more than 3 % would have been seen, 4 times in 5",
         "3 passed: the tightest is at 75 % of its limit",
     ]
     assert not any("inconclusive:" in line.text for line in summary_lines(run, verbose=True))
@@ -158,7 +169,7 @@ def test_width_is_respected_and_the_function_stays_readable(width, verbose):
     verdict = compared(name, Outcome.REGRESSED, 0.2, notes=(Note(code="n", message="word " * 40, remedy="x" * 90),))
     run = replace(full_run(), verdicts=(verdict, replace(budgeted(name, 12, 3), metric="m" * 20)))
     lines = summary_lines(run, width=width, verbose=verbose)
-    assert max(len(line.text) for line in lines) <= width
+    assert max(len(line.text) for line in lines if not line.text.startswith("to compare again:")) <= width
     assert any("::test_list" in line.text for line in lines if "regressed" in line.text)
     assert any("+20 %" in line.text for line in lines)
 
@@ -231,3 +242,72 @@ def test_a_named_revision_without_runs_is_named():
 )
 def test_signs_that_an_encoding_lacks_become_ascii(encoding, shown):
     assert plain("×10 −67 % 1 … 2 · a → µ ü", encoding) == shown
+
+
+def live(*verdicts, **how):
+    return run_of(*verdicts, contest=contest(**how))
+
+
+def test_a_live_comparison_says_what_base_was_and_how_it_went():
+    run = live(
+        duelled("t.py::a", Outcome.UNCHANGED, 0.001), duelled("t.py::b", Outcome.UNCHANGED, 0.0, detectable=0.029)
+    )
+    assert [line.text for line in summary_lines(run, width=125)] == [
+        "perfguard: 2 unchanged · against 1a2b3c4d5e6f (merge base with main), side by side",
+        "side by side: 9 pairs of processes in 48 s, both sides pinned to one processor",
+        "disturbances: 14 of 5,120 blocks left out (0.27 %), the hypervisor took 1.2 % of the processors' time",
+        "2 unchanged: any slowdown of more than 1.6 % to 2.9 % (depending on the test) would have been seen, "
+        "4 times in 5",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ({"pinned": False}, ["not pinned: intervals are wider"]),
+        ({"dropped": 0, "steal": None}, ["disturbances: none of 5,120 blocks left out"]),
+        ({"blocks": 0, "dropped": 0, "steal": 0.0}, ["disturbances: the hypervisor took 0 % of the processors' time"]),
+        ({"pairs": 1}, ["1 pair of processes"]),
+        ({"base": Commit(), "reason": "release 1.2.3"}, ["against release 1.2.3, side by side"]),
+        ({"reason": "1a2b3c4d5e6f"}, ["against 1a2b3c4d5e6f, side by side"]),
+        ({"base": Commit(), "reason": ""}, ["against another tree, side by side"]),
+        ({"base": replace(COMMIT, dirty=True)}, ["against 1a2b3c4d5e6f+dirty (merge base"]),
+        ({"notes": (Note(code="x", message="No lock file", remedy="add one"),)}, ["note: No lock file; add one"]),
+    ],
+)
+def test_circumstances_of_a_live_comparison_are_told(how, expected):
+    shown = text(live(duelled("t.py::a", Outcome.UNCHANGED, 0.0), **how), width=300)
+    assert all(part in shown for part in expected)
+
+
+def test_what_is_not_pinned_stands_out():
+    lines = summary_lines(live(duelled("t.py::a", Outcome.UNCHANGED, 0.0), pinned=False))
+    assert [line.style for line in lines if "not pinned" in line.text] == ["yellow"]
+
+
+def test_rows_of_a_live_comparison_have_pairs_and_with_v_what_they_could_see_and_cost():
+    run = live(duelled("t.py::slow", Outcome.REGRESSED, 0.2), duelled("t.py::same", Outcome.UNCHANGED, 0.0))
+    brief = [line.text.split() for line in summary_lines(run, width=160) if line.text.startswith(("test ", "t.py"))]
+    assert brief[0] == ["test", "metric", "outcome", "baseline", "now", "change", "interval", "pairs"]
+    assert brief[1][-6:] == ["+19", "%", "…", "+21", "%", "12"]
+    every = [line.text.split() for line in summary_lines(run, width=160, verbose=True) if line.text.startswith("t")]
+    assert every[0][-3:] == ["pairs", "detectable", "spent"]
+    assert [line[-5:] for line in every[1:3]] == [["12", "1.6", "%", "4.5", "s"]] * 2
+
+
+def test_in_a_narrow_terminal_the_interval_of_pairs_stays_longest():
+    shown = text(live(duelled("tests/test_shop.py::test_render", Outcome.REGRESSED, 0.2)), width=80)
+    assert "+19 % … +21 %" in shown
+    assert "baseline" not in shown
+
+
+def test_a_failure_can_be_compared_again_by_one_command_on_one_line():
+    slow = [duelled(f"tests/test_shop.py::test_{name}", Outcome.REGRESSED, 0.2) for name in "abcdef"]
+    last = [summary_lines(live(*slow[:count]), width=60)[-1].text for count in (2, 6)]
+    both = "tests/test_shop.py::test_a tests/test_shop.py::test_b"
+    assert last == [
+        f"to compare again: pytest {both} --perfguard-against=1a2b3c4d5e6f",
+        "to compare again: pytest --perfguard-only --perfguard-against=1a2b3c4d5e6f",
+    ]
+    assert "compare again" not in text(live(replace(slow[0], fails=False)))
+    assert "compare again" not in text(run_of(*slow))
