@@ -10,7 +10,7 @@ VERSIONS := 3.11 3.12 3.13 3.14
 USABLE := -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all dogfood lint bench aa power docs clean distclean
+.PHONY: help demo test test-all dogfood lint bench aa power power-stored docs clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -52,8 +52,11 @@ bench: $(VENV)/.bench ## measure what perfguard itself costs
 aa: $(VENV)/.bench ## count the false alarms on unchanged code
 	$(BIN)/python tests/bench/aa.py
 
-power: $(VENV)/.bench ## count how many slowdowns of known size are found
+power: $(VENV)/.bench ## count how many slowdowns of known size are found side by side
 	$(BIN)/python tests/bench/power.py
+
+power-stored: $(VENV)/.bench ## count how many are found against a stored baseline
+	$(BIN)/python tests/bench/power_stored.py
 
 docs: $(VENV)/.docs ## build the documentation into docs/_build/html; a warning is an error
 	$(BIN)/python -m sphinx -W --keep-going --quiet -b html docs docs/_build/html

@@ -89,6 +89,7 @@ def _launches(bench: Bench, number: int) -> list[Launch]:
         folder.mkdir(exist_ok=True)
         environment = {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)}
         environment |= bench.pin(folder, side)
+        environment["PATH"] = os.pathsep.join(filter(None, (str(Path(side.python).parent), environment.get("PATH"))))
         environment |= {
             "PYTHONHASHSEED": seed,
             layout.PADDING: "x" * random.randrange(4096),  # noqa: S311 - no secret

@@ -8,8 +8,9 @@ and is unclear where the median is beyond it and the interval is not.
                 and how long a test takes that measures a function with the default settings
     unmeasured  start of pytest, and 2,000 tests, with nothing that is measured: what an installed plugin costs
     store       size and answers of a store of 1,000 commits x 1,000 tests x 50 rounds (by store.py)
+    live        how long --perfguard-against takes over 50 tests, unchanged and twice as slow
 
-Exit code 1 if a requirement is not met. All of it takes about 7 minutes.
+Exit code 1 if a requirement is not met. All of it takes about 14 minutes.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ import subprocess
 import sys
 
 from figures import Requirement, conclude, print_table, tell
+from live import compare_live
 from overhead import compare_measured, compare_unmeasured
 from processes import HERE, end_on_signals
 
-PARTS = ("measured", "unmeasured", "store")
+PARTS = ("measured", "unmeasured", "store", "live")
 STORE_LIMITS = {"all": (130.0, "MB"), "history of one test": (50.0, "ms"), "20 nearest runs": (50.0, "ms")}
 
 
@@ -41,6 +43,8 @@ def main() -> int:
         requirements += compare_unmeasured(files=files, tests=100, turns=turns, start_turns=start_turns)
     if "store" in options.parts:
         requirements += compare_store(100 if options.quick else 1000)
+    if "live" in options.parts:
+        requirements += compare_live(quick=options.quick)
     return conclude(requirements, quick=options.quick)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -71,8 +72,9 @@ def print_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[str]
     sys.stdout.flush()
 
 
-def conclude(requirements: Sequence[Requirement], *, quick: bool) -> int:
+def conclude(requirements: Iterable[Requirement], *, quick: bool) -> int:
     """Print whether each requirement is met and return the exit code; a quick run measures too little to decide."""
+    requirements = list(requirements)
     words = {True: "met", False: "NOT MET", None: "unclear: more turns, or a quieter machine"}
     rows = [(each.text, each.figure, words[each.met]) for each in requirements]
     doubt = " (too little was measured to tell: --quick)" if quick else ""
@@ -80,12 +82,23 @@ def conclude(requirements: Sequence[Requirement], *, quick: bool) -> int:
     return 0 if quick or all(each.met is not False for each in requirements) else 1
 
 
-def write_json(path: Path | None, plain: Any) -> None:
-    """Write `plain` to `path`, if there is one."""
+def write_json(path: Path | None, data: Any) -> None:
+    """Write `data` to `path`, if there is one; a script that is ended meanwhile leaves what was there."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-        print(f"\nwrote {path}")
+        beside = path.with_name(f"{path.name}.new")
+        beside.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        beside.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """Return the data that `write_json` wrote."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def plain(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of a script as JSON data."""
+    return {name: json.loads(json.dumps(value, default=str)) for name, value in vars(options).items()}
 
 
 def tell(text: str) -> None:

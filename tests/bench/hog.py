@@ -1,4 +1,4 @@
-"""Keeps a processor busy while the process that started it lives: `hog.py arithmetic|allocation CORE PARENT`."""
+"""Keeps a processor busy while the process that started it lives: `hog.py arithmetic|allocation CORE|any PARENT`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def allocate() -> None:
 def main() -> None:
     """Work on the given core; the parent is looked at after each piece of work, so no hog survives it."""
     work = {"arithmetic": calculate, "allocation": allocate}[sys.argv[1]]
-    if hasattr(os, "sched_setaffinity"):
+    if sys.argv[2] != "any" and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(sys.argv[2])})
     parent = int(sys.argv[3])
     while os.getppid() == parent:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ _FOREIGN = ("PERFGUARD_", "PYTEST_", "GITHUB_", "CI_", "COV_")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """A run of pytest that came to its end: what it printed, and what it used, in seconds."""
+    """A process that came to its end: what it printed, and what it and its children used, in seconds."""
 
     code: int
     output: str
@@ -35,38 +35,61 @@ def run_pytest(
     *arguments: str,
     plugins: Collection[str],
     environment: Mapping[str, str] | None = None,
-    accept: Collection[int] = (0,),
+    accept: Collection[int] | None = (0,),
     profile: Path | None = None,
+    timeout: float | None = None,
 ) -> Finished:
     """Run pytest in `folder` with `plugins` alone and return what came of it; cpu is user and system time.
 
     With `profile`, cProfile counts its calls and writes to that file.
 
-    Raises `RuntimeError` with the end of its output where its exit code is not one to `accept`.
+    Raises `RuntimeError` with the end of its output where its exit code is not one to `accept`; None accepts all.
     """
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
-    clean |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **(environment or {})}
+    clean = clean_environment() | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **(environment or {})}
     profiler = [] if profile is None else ["-m", "cProfile", "-o", str(profile)]
     command = [sys.executable, *profiler, "-m", "pytest", "-p", "no:cacheprovider"]
     for plugin in plugins:
         command += ["-p", plugin]
+    done = run_command([*command, *arguments], folder, environment=clean, timeout=timeout)
+    if accept is not None and done.code not in accept:
+        raise RuntimeError(f"{' '.join(command)} in {folder} ended with {done.code}:\n{done.output[-4000:]}")
+    return done
+
+
+def run_command(
+    command: Sequence[str], folder: Path, *, environment: Mapping[str, str], timeout: float | None = None
+) -> Finished:
+    """Run a command in `folder`; after `timeout` seconds it is killed, and its code is -9."""
     before, started = _used(), time.perf_counter()
-    done = subprocess.run([*command, *arguments], cwd=folder, env=clean, capture_output=True, text=True, check=False)
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, errors="replace",
+    ) as process:  # fmt: skip
+        try:
+            output, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output = f"{process.communicate()[0]}\nkilled after {timeout:.0f} s"
+        except BaseException:
+            process.kill()
+            raise
     wall, cpu = time.perf_counter() - started, _used() - before
-    output = done.stdout + done.stderr
-    if done.returncode not in accept:
-        raise RuntimeError(f"{' '.join(done.args)} in {folder} ended with {done.returncode}:\n{output[-4000:]}")
-    return Finished(code=done.returncode, output=output, cpu=cpu, wall=wall)
+    return Finished(code=process.returncode, output=output, cpu=cpu, wall=wall)
 
 
 @contextlib.contextmanager
-def busy(*, on: bool = True) -> Iterator[None]:
-    """Keep each processor busy with a process of its own, in turn with arithmetic and allocation, in the context."""
+def load(condition: str) -> Iterator[None]:
+    """Load the machine in the context: not at all in "quiet", as the name of the condition says in the others.
+
+    "busy" is one process, free to move between the processors; "loaded" is one on each processor, bound to it, in turn
+    with arithmetic and allocation.
+    """
+    places = {"quiet": [], "busy": ["any"], "loaded": [str(core) for core in cores()]}[condition]
     hogs: list[subprocess.Popen[bytes]] = []
     try:
-        for number, core in enumerate(cores() if on else ()):
+        for number, place in enumerate(places):
             kind = ("arithmetic", "allocation")[number % 2]
-            hogs.append(subprocess.Popen([sys.executable, str(HERE / "hog.py"), kind, str(core), str(os.getpid())]))
+            hogs.append(subprocess.Popen([sys.executable, str(HERE / "hog.py"), kind, place, str(os.getpid())]))
         if hogs:
             time.sleep(1.0)  # until all of them are at work
         if any(hog.poll() is not None for hog in hogs):
@@ -91,6 +114,11 @@ def pinned() -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment without what would steer a plugin, or tell it that this is CI."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
 
 
 def cores() -> list[int]:

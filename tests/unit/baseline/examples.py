@@ -30,6 +30,11 @@ LOG = QueryLog(
     statements=(Statement(fingerprint="SELECT ?", kind=StatementKind.READ, count=3, distinct=3, tables=("orders",)),),
 )
 
+# Those of the golden files, which know nothing of metrics that came later.
+METRICS = (
+    "time", "wall", "cpu", "reference", "memory", "retained", "result_size", "queries", "reads", "writes",
+)  # fmt: skip
+
 
 def header(run_id: str = "r1", *, sha: str = "a" * 40, machine: Machine = MACHINE, hour: int = 0, **commit) -> Header:
     return Header(
@@ -38,7 +43,7 @@ def header(run_id: str = "r1", *, sha: str = "a" * 40, machine: Machine = MACHIN
         commit=Commit(**{"sha": sha, "tree": f"tree-{sha[:4]}", "branch": "main", "subject": "x", **commit}),
         machine=machine,
         versions=(("python", "3.12.1"),),
-        metrics=tuple(BUILTIN.values()),
+        metrics=tuple(BUILTIN[name] for name in METRICS),
     )
 
 
