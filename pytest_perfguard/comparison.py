@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_perfguard.engine import Engine, Task
-from pytest_perfguard.errors import PerfguardError
+from pytest_perfguard.errors import ConfigError, PerfguardError
 from pytest_perfguard.judge.live import Rule, assess
 from pytest_perfguard.judge.live_verdict import judge_trials
 from pytest_perfguard.judge.regression import Against, compare_metric
@@ -91,6 +91,7 @@ def compare(
     )  # fmt: skip
     with Janitor() as janitor:
         sides = prepare(request, janitor, say)
+        _refuse_itself(sides)
         bench = Bench(
             sides=sides, arguments=invocation.arguments, files=invocation.files, folder=janitor.folder, groups=janitor,
             here=invocation.here, pin=pin, home=sides.home, ini=invocation.ini, timeout=settings.against_timeout,
@@ -111,6 +112,15 @@ def compare(
         findings = tournament.play()
     contest = _contest(findings, sides, pinned=bool(cores))
     return Compared(tests=_judge(engine, tasks, findings, sides, rule), contest=contest)
+
+
+def _refuse_itself(sides: Sides) -> None:
+    own = __name__.partition(".")[0]
+    if any(name == own for side in (sides.base, sides.head) for name, _ in side.pins):
+        raise ConfigError(
+            "perfguard cannot be compared with another version of itself: it would measure each side with its own "
+            "methods; compare stored runs with --perfguard-compare"
+        )
 
 
 def _entry(engine: Engine, task: Task, body: bool) -> Entry:
@@ -166,7 +176,8 @@ def _judge_test(engine: Engine, task: Task, findings: Findings, times: Sequence[
     if broken is not None or said is None or any(verdict.outcome is Outcome.NO_BASELINE for verdict in alone):
         verdict = _without_base(task.test, findings) if broken is not None else _invalid(task.test, "it was not run")
         whole = [verdict] if broken is not None or said is None else []
-        return Found(verdicts=tuple(map(engine.policy.settle, [*whole, *times, *alone])))
+        counted = [] if broken is not None else _exact(engine, findings, task, words)
+        return Found(verdicts=(*map(engine.policy.settle, [*whole, *alone]), *times, *counted))
     measured = head_measurements(findings, task.test)
     verdicts: list[Verdict] = []
     failure = ""

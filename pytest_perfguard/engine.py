@@ -162,7 +162,7 @@ class Engine:
         if self.baseline is None:
             return ()
         lineage, _ = self._history
-        return bases_of(self.baseline, lineage.distance)
+        return bases_of(self.baseline, lineage.distance, self.machine)
 
     def plan(self, task: Task, name: str, method: Method | None = None) -> Plan:
         """Return how the measurement `name` of `task` is made."""
@@ -174,7 +174,12 @@ class Engine:
 
     def complete(self, measurement: Measurement) -> Measurement:
         """Return `measurement` with what this process knows of its circumstances."""
-        return replace(measurement, contended=self.contended)
+        notes = measurement.notes
+        if any(series.metric.name in ("calls", "work") for series in measurement.series):
+            from pytest_perfguard.probes.work import note_unsteady
+
+            notes = (*notes, *note_unsteady(measurement.series))
+        return replace(measurement, contended=self.contended, notes=notes)
 
     def judge(self, task: Task, measurements: Sequence[Measurement]) -> tuple[Verdict, ...]:
         """Return the verdicts on the measurements of a test that ran to its end.

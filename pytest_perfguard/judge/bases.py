@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pytest_perfguard.judge.regression import Against
 from pytest_perfguard.model.baseline import Baseline, Record, StoredRun
+from pytest_perfguard.model.commit import Machine
 from pytest_perfguard.model.measurement import Key
 from pytest_perfguard.model.note import Note
 
@@ -23,9 +24,12 @@ class Base:
         return any(record.get(metric) is not None for record in self.records.get(key, ()))
 
 
-def bases_of(baseline: Baseline, distance: Callable[[str], int | None]) -> tuple[Base, ...]:
-    """Return what a run is compared with, best first; `distance` tells how many commits back a SHA is."""
-    bases = [Base(against=_against(baseline), records=by_key(baseline.runs))]
+def bases_of(baseline: Baseline, distance: Callable[[str], int | None], ours: Machine) -> tuple[Base, ...]:
+    """Return what a run on the machine `ours` is compared with, best first.
+
+    `distance` tells how many commits back a SHA is.
+    """
+    bases = [Base(against=_against(baseline, ours), records=by_key(baseline.runs))]
     commits: dict[str, list[StoredRun]] = {}
     for run in baseline.older:
         commits.setdefault(run.header.commit.sha, []).append(run)
@@ -68,11 +72,14 @@ def by_key(runs: Iterable[StoredRun]) -> dict[Key, list[Record]]:
     return records
 
 
-def _against(baseline: Baseline) -> Against:
+def _against(baseline: Baseline, ours: Machine) -> Against:
     parts = [*([baseline.reason] if baseline.reason else []), *_away(baseline.distance)]
     words = f"{_name(baseline)} ({', '.join(parts)})" if parts else _name(baseline)
     lone = baseline.commit is not None and not baseline.commit.sha
-    return Against(words=words, weak=baseline.weak, foreign=baseline.foreign, lone=lone)
+    pythons = sorted({f"{m.implementation} {m.python}" for run in baseline.runs for m in [run.header.machine]})
+    own = f"{ours.implementation} {ours.python}"
+    other = "" if set(pythons) <= {own} else f"counted with {' and '.join(pythons)}, this is {own}"
+    return Against(words=words, weak=baseline.weak, foreign=baseline.foreign, lone=lone, python=other)
 
 
 def _name(baseline: Baseline) -> str:

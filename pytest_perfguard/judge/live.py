@@ -45,11 +45,12 @@ class Rule:
     """Two-sided confidence of the interval that is reported, and that shows that nothing changed."""
     pinned: bool = True
     """Whether both sides were bound to one processor; where not, twice the margin is asked for."""
-    certain: float = 0.5
+    certain: float = 0.75
     """Share of the margin that a change must exceed with certainty; its best estimate must exceed the whole.
 
-    With the whole margin here too, four times as many pairs would be needed to find a change of twice the margin."""
-    suspect: float = 0.25
+    With the whole margin here too, more pairs are needed for a change of twice the margin; with half of it, a layout
+    that lastingly favours one side by 0.4 % fails a run four times as often."""
+    suspect: float = 0.5
     """The same for the search."""
     search_level: float = 0.003
     """The chance of a needless confirmation that each look of the search may take."""

@@ -34,12 +34,12 @@ def compared(
         f"with {effect.confidence * 100:.4g} % confidence"
     )
     pairs = f"{effect.pairs} {'pair' if effect.pairs == 1 else 'pairs'} of processes"
-    if fresh:
-        pairs += f", {fresh} of them to confirm"
     took = f" in {render(effect.seconds, Unit.SECONDS)}" if effect.seconds is not None else ""
+    if fresh:
+        took += f", {fresh} of them to confirm"
     seen = ""
     if effect.detectable is not None:
-        seen = f"; a slowdown of {render_change(effect.detectable)} would have been found four times out of five"
+        seen = f"; a slowdown by {_size(effect.detectable)} would have been found four times out of five"
     times = f"{render(now, Unit.SECONDS)} a call, {render(before, Unit.SECONDS)} at {against}"
     return f"time of {key} {lead}{confirmed}: {times}; {interval} ({pairs}{took}{seen})"
 
@@ -52,7 +52,7 @@ def too_few(key: Key, pairs: int, against: str, least: int) -> str:
 
 def _size(change: float) -> str:
     text = render_change(change)
-    return text.lstrip("+−")
+    return f"a factor of {text[1:]}" if text.startswith("×") else text.lstrip("+−")
 
 
 def _percent(fraction: float) -> str:

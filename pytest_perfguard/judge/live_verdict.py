@@ -18,7 +18,7 @@ from pytest_perfguard.model.verdict import Effect, Interval, Outcome, Verdict
 from pytest_perfguard.quantity import render_change
 from pytest_perfguard.stats.pairs import Estimate, estimate, pair_shift, uneven
 
-_LOOKED = 0.6
+_LOOKED = 0.8
 """The share of 1 - confidence that the interval after a confirmation takes: stopping when the change is clear makes
 changes look larger than they are, and with this the interval holds the truth as often as it says."""
 
@@ -48,16 +48,11 @@ def judge_trials(
 
 def _judge(trial: Trial, known: Assessment, rule: Rule, words: str) -> Verdict:
     usable = _usable(trial.replicates)
-    before, now = _center(usable, "base"), _center(usable, "head")
     verdict = Verdict(
-        key=trial.key,
-        metric=TIME.name,
-        unit=TIME.unit,
-        outcome=Outcome.INCONCLUSIVE,
-        sentence="",
-        value=Interval(value=now, low=now, high=now, confidence=1.0) if usable else None,
-        baseline=before if usable else None,
-    )
+        key=trial.key, metric=TIME.name, unit=TIME.unit, outcome=Outcome.INCONCLUSIVE, sentence=""
+    )  # fmt: skip
+    if usable:
+        verdict = _valued(verdict, usable)
     if trial.replicates and not usable:
         reason = "none of its times is positive"
         return replace(verdict, outcome=Outcome.INVALID, sentence=invalid(trial.key, TIME, reason))
@@ -68,19 +63,36 @@ def _judge(trial: Trial, known: Assessment, rule: Rule, words: str) -> Verdict:
     estimated = known.fresh if fresh else known.search
     if estimated is None:  # all pairs were for confirmation, which no scheduler does
         estimated = estimate(_shifts(usable))
+    if fresh:
+        verdict = _valued(verdict, _usable(trial.of(Stage.CONFIRM)))
     margin = rule.margin_of(trial)
     effect = _effect(trial, estimated, rule, margin, looked=fresh)
     outcome = _outcome(known, effect, margin)
-    count = len(_usable(trial.of(Stage.CONFIRM)))
+    count, now = len(_usable(trial.of(Stage.CONFIRM))), verdict.value
+    assert now is not None
     return replace(
         verdict,
         outcome=outcome,
         effect=effect,
         sentence=sentence.compared(
-            trial.key, outcome, now, before, effect, words, margin=margin, state=known.state, fresh=count
+            trial.key,
+            outcome,
+            now.value,
+            verdict.baseline or 0.0,
+            effect,
+            words,
+            margin=margin,
+            state=known.state,
+            fresh=count,
         ),
         notes=tuple(_notes(trial, known, rule, effect, outcome, estimated)),
     )
+
+
+def _valued(verdict: Verdict, replicates: Sequence[Replicate]) -> Verdict:
+    """Return `verdict` with the times of the replicates that its effect comes from."""
+    before, now = _center(replicates, "base"), _center(replicates, "head")
+    return replace(verdict, value=Interval(value=now, low=now, high=now, confidence=1.0), baseline=before)
 
 
 def _outcome(known: Assessment, effect: Effect, margin: float) -> Outcome:

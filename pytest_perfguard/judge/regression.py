@@ -12,7 +12,7 @@ from pytest_perfguard.judge.policy import Policy
 from pytest_perfguard.judge.statements import diff
 from pytest_perfguard.model.baseline import Record
 from pytest_perfguard.model.measurement import Key
-from pytest_perfguard.model.metric import Better, Metric, Nature
+from pytest_perfguard.model.metric import OF_ONE_PYTHON, Better, Metric, Nature
 from pytest_perfguard.model.note import Note
 from pytest_perfguard.model.queries import QueryLog
 from pytest_perfguard.model.verdict import Effect, Interval, Outcome, Verdict
@@ -33,6 +33,8 @@ class Against:
     foreign: tuple[str, ...] = ()
     lone: bool = False
     """Whether it has no commit, so that further runs of it cannot be stored."""
+    python: str = ""
+    """In words, that it was measured with another Python; empty where it was not."""
 
 
 def compare_metric(
@@ -158,6 +160,9 @@ def _exact(metric: Metric, head: Sequence[Record], base: Sequence[Record], again
         outcome, before = Outcome.UNCHANGED, worst
     head_log, base_log = head[0].queries, base[0].queries
     reason = remedy = ""
+    if against.python and metric.name in OF_ONE_PYTHON:
+        reason, remedy = against.python, "store a baseline with this Python"
+        outcome = Outcome.INVALID
     if head_log is not None and base_log is not None and metric.name in ("queries", "reads", "writes"):
         if head_log.statements and (head_log.dialect, head_log.driver) != (base_log.dialect, base_log.driver):
             reason = f"the baseline was made with {_backend(base_log)}, this run with {_backend(head_log)}"

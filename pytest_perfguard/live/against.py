@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from pytest_perfguard.errors import ConfigError, LineageError
+from pytest_perfguard.live.repository import find_sha, git, read_commit
 from pytest_perfguard.model.commit import Commit
 
 
@@ -44,22 +45,31 @@ class Against:
 def parse(text: str, *, cwd: Path, top: Path | None) -> Against:
     """Return what `text` means: a revision comes before a folder of the same name, `./name` is always the folder.
 
-    `top` is the top of the git checkout, None where there is none. Raises `ConfigError` for what has no meaning.
+    `top` is the top of the git checkout, None where there is none; `cwd` is where relative paths begin. A branch with
+    the name "self" is `refs/heads/self`. Raises `ConfigError` for what has no meaning.
     """
     text = text.strip()
     if text == "self":
         return Against(kind=Kind.SELF, value="")
+    if not text:
+        raise ConfigError(
+            "--perfguard-against names nothing to compare with; write a revision such as origin/main, "
+            "merge-base:origin/main, release:1.2.3, the path of another checkout, or self"
+        )
     word, colon, rest = text.partition(":")
     if colon and word in ("merge-base", "release"):
         if not rest.strip():
             example = "merge-base:origin/main" if word == "merge-base" else "release:1.2.3"
             raise ConfigError(f"{text!r} (--perfguard-against) names nothing after the colon; write {example}")
         return Against(kind=Kind(word), value=rest.strip())
-    folder = (cwd / Path(text).expanduser()).absolute()
-    if text.startswith((".", "~", "/")) and folder.is_dir():
-        return Against(kind=Kind.PATH, value=str(folder))
-    if folder.is_dir() and (top is None or not _sha(top, text)):
-        return Against(kind=Kind.PATH, value=str(folder))
+    folder = Path(text).expanduser()
+    folder = folder if folder.is_absolute() else cwd / folder
+    if text.startswith((".", "~")) or Path(text).is_absolute():
+        if not folder.is_dir():
+            raise ConfigError(f"{text!r} (--perfguard-against) is a path, and there is no folder {folder}")
+        return Against(kind=Kind.PATH, value=str(folder.resolve()))
+    if folder.is_dir() and (top is None or not find_sha(top, text)):
+        return Against(kind=Kind.PATH, value=str(folder.resolve()))
     if top is None:
         raise ConfigError(
             f"{text!r} (--perfguard-against) is no folder, and {cwd} is in no git repository in which it could be a "
@@ -70,76 +80,72 @@ def parse(text: str, *, cwd: Path, top: Path | None) -> Against:
 
 def resolve(against: Against, top: Path) -> Commit:
     """Return the commit that a revision or a merge base names; raises `LineageError` where there is none."""
+    sha = find_sha(top, against.value)
+    if not sha:
+        raise LineageError(_unknown(against.value, top, history=against.kind is Kind.MERGE_BASE))
     if against.kind is Kind.MERGE_BASE:
-        if not _sha(top, against.value):
-            raise LineageError(_unknown(against.value, top))
-        sha = git(top, "merge-base", "HEAD", against.value, otherwise="")
+        if not find_sha(top, "HEAD"):
+            raise LineageError(f"{top} has no commit yet, and so none in common with {against.value}; commit first")
+        sha = git(top, "merge-base", "HEAD", sha, otherwise="")
         if not sha:
-            remedy = _fetch(top) or "; name the revision itself that is to be compared with"
-            raise LineageError(f"HEAD and {against.value} have no commit in common in this clone{remedy}")
-    else:
-        sha = _sha(top, against.value)
-        if not sha:
-            raise LineageError(_unknown(against.value, top))
-    front, _, message = git(top, "cat-file", "commit", sha).partition("\n\n")
-    lines = [line.partition(" ")[::2] for line in front.splitlines()]
-    fields = dict(lines)
-    return Commit(
-        sha=sha,
-        tree=fields["tree"],
-        parents=tuple(value for name, value in lines if name == "parent"),
-        subject=message.partition("\n")[0],
-        time=int(fields["committer"].split()[-2]),
-    )
+            remedy = (
+                f": this clone holds only their newest commits; run {_unshallow()}"
+                if _is_shallow(top)
+                else "; name the revision itself that is to be compared with"
+            )
+            raise LineageError(f"HEAD and {against.value} have no commit in common{remedy}")
+    return read_commit(top, sha)
 
 
-def top_of(folder: Path) -> Path | None:
-    """Return the top of the git checkout that `folder` is in, None where it is in none."""
-    try:
-        top = git(folder, "rev-parse", "--show-toplevel", otherwise="")
-    except LineageError:
-        return None
-    return Path(top) if top else None
-
-
-def git(folder: Path, *command: str, otherwise: str | None = None) -> str:
-    """Return what git prints; `otherwise` where it fails, or `LineageError` with what it said."""
-    try:
-        done = subprocess.run(  # noqa: S603 - words of ours, revisions that git has checked
-            ["git", "--no-optional-locks", *command],  # noqa: S607 - the one on the path is the user's
-            cwd=folder, capture_output=True, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-    except OSError as error:
-        raise LineageError(f"git could not be started ({error}); install it, or give the path of a checkout") from None
-    if done.returncode == 0:
-        return done.stdout.decode("utf-8", "surrogateescape").strip("\n")
-    if otherwise is not None:
-        return otherwise
-    reason = " ".join(done.stderr.decode("utf-8", "replace").split())
-    raise LineageError(f"git {command[0]} failed in {folder}: {reason[:300] or 'no reason given'}")
-
-
-def _sha(top: Path, revision: str) -> str:
-    if revision.startswith("-"):
-        return ""
-    return git(top, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", otherwise="")
-
-
-def _unknown(revision: str, top: Path) -> str:
-    return (
-        f"git knows no commit {revision!r} in this clone{_fetch(top, revision) or '; check its spelling, or fetch it'}"
-    )
-
-
-def _fetch(top: Path, revision: str = "") -> str:
-    """Return how a shallow clone gets what it lacks; empty for a whole one."""
-    if git(top, "rev-parse", "--is-shallow-repository", otherwise="false") != "true":
-        return ""
+def _unknown(revision: str, top: Path, *, history: bool) -> str:
+    """Return why there is no such commit, and what gets it; `history` says that those before it are needed, too."""
+    what = f"git knows no commit {revision!r} in {top}"
+    if not find_sha(top, "HEAD"):
+        return f"{what}, which has no commit yet; commit first, or give the path of another checkout"
+    shallow = _is_shallow(top)
+    depth = "" if history or not shallow else " --depth=1"
+    before = f"{_unshallow()}, then " if history and shallow else ""
+    remotes = git(top, "remote", otherwise="").split()
     remote, slash, branch = revision.partition("/")
-    if slash and remote in git(top, "remote", otherwise="").split():
-        command = f"git fetch --depth=1 {remote} +refs/heads/{branch}:refs/remotes/{remote}/{branch}"
-    elif revision.startswith("HEAD^") or revision.startswith("HEAD~"):
-        command = "git fetch --deepen=1 (or fetch-depth: 2 for actions/checkout, GIT_DEPTH: 2 in GitLab)"
+    steps = _steps_back(revision)
+    if steps and shallow:
+        sha = find_sha(top, "HEAD")
+        first = " (the first parent of a CI's merge commit is the target branch)" if steps == 1 else ""
+        return (
+            f"{what}, which holds only its newest commits{first}; "
+            f"run `git fetch --depth={steps + 1} origin {sha}` "
+            f"(or set fetch-depth: {steps + 1} for actions/checkout, GIT_DEPTH: {steps + 1} in GitLab)"
+        )
+    if slash and remote in remotes:
+        command = f"`git fetch{depth} {remote} +refs/heads/{branch}:refs/remotes/{revision}`"
+        return f"{what}; run {before}{command}, if {remote} has such a branch"
+    if not shallow or not remotes:
+        return f"{what}; check its spelling, or fetch it"
+    origin = "origin" if "origin" in remotes else remotes[0]
+    if re.fullmatch(r"[0-9a-f]{40}", revision):
+        command = f"`git fetch{depth} {origin} {revision}`"
+    elif re.fullmatch(r"v?\d+(\.\w+)*", revision):
+        command = f"`git fetch{depth} {origin} tag {revision}`"
+    elif re.fullmatch(r"[\w./-]+", revision):
+        command = f"`git fetch{depth} {origin} {revision}:{revision}`"
     else:
-        command = "git fetch --unshallow (or fetch-depth: 0 for actions/checkout, GIT_DEPTH: 0 in GitLab)"
-    return f", which holds only its newest commits; run {command}"
+        command = _unshallow()
+        before = ""
+    return f"{what}, which holds only its newest commits; check its spelling, or run {before}{command}"
+
+
+def _steps_back(revision: str) -> int:
+    """Return how many commits before HEAD a revision is that is written as such, 0 for any other."""
+    found = re.fullmatch(r"HEAD((?:\^\d?|~\d*)+)", revision)
+    if not found:
+        return 0
+    steps = re.findall(r"\^|~\d*", found[1])
+    return sum(1 if step in ("^", "~") else int(step[1:]) for step in steps)
+
+
+def _is_shallow(top: Path) -> bool:
+    return git(top, "rev-parse", "--is-shallow-repository", otherwise="false") == "true"
+
+
+def _unshallow() -> str:
+    return "`git fetch --unshallow origin` (or set fetch-depth: 0 for actions/checkout, GIT_DEPTH: 0 in GitLab)"

@@ -129,7 +129,7 @@ def _hello(bench: Bench, side: Side) -> Message:
 def _moved(text: str, bench: Bench, side: Side) -> str:
     if side.tree == bench.home:
         return text
-    return re.sub(rf"{re.escape(str(bench.home))}(?=$|[/:])", lambda _: str(side.tree), text)
+    return re.sub(rf"(?<![\w.\-/]){re.escape(str(bench.home))}(?=$|[/:])", lambda _: str(side.tree), text)
 
 
 def _worker_id(place: int) -> str:

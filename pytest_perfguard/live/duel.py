@@ -194,8 +194,10 @@ class Duel:
                 measured = result.measured.setdefault(name, Measured())
                 measured.parallel |= any(answer.get("parallel", False) for side in runs for answer in side)
                 done = max(done, _keep(quad, measured))
-        for worker in self._workers:
-            worker.ask({"do": "leave", "following": visit.following}, visit.timeout)
+        for place, worker in enumerate(self._workers):
+            left = worker.ask({"do": "leave", "following": visit.following}, visit.timeout)
+            if left.get("reports"):  # a fixture of a wider scope raised when it was torn down
+                result.ran[place]["reports"] = [*result.ran[place].get("reports", ()), *left["reports"]]
 
     def _run_quad(self, visit: Visit, result: Result) -> list[list[Message]] | None:
         """Return what the four runs of a quad said, None where one did not pass, which is then in `result`."""

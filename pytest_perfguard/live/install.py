@@ -323,7 +323,7 @@ SHADOWED = {shadowed!r}
 
 
 def extend():
-    # Added even where they are on the path: pip runs this again to learn what it must keep out of isolated builds.
+    # Added even where they are on the path: older pips run this again to learn what to keep out of isolated builds.
     known = set()
     for folder in FOLDERS:
         sys.path.append(folder)

@@ -28,7 +28,7 @@ def read_environment(tree: Path, project: str) -> tuple[Declared, Declared]:
         if not (_is_called(distribution, project) or _is_from(distribution, tree)):
             continue
         certain += (distribution.read_text("top_level.txt") or "").split()
-        for file in distribution.files or []:
+        for file in _installed_files(distribution):
             if _is_helper(file):
                 found = _read_helper(Path(str(distribution.locate_file(file))), tree)
                 roots += found.roots
@@ -43,7 +43,7 @@ def find_owners(name: str) -> list[str]:
     """Return the distributions that have installed a top-level module, by their normalised names."""
     found = []
     for distribution in distributions():
-        tops = {file.parts[0].partition(".")[0] for file in distribution.files or []}
+        tops = {file.parts[0].partition(".")[0] for file in _installed_files(distribution)}
         if name in tops or name in (distribution.read_text("top_level.txt") or "").split():
             found.append(normalise(str(distribution.metadata["Name"])))
     return found
@@ -72,6 +72,11 @@ def _is_from(distribution: Distribution, tree: Path) -> bool:
     return (
         bool(editable) and url.scheme == "file" and Path(url2pathname(unquote(url.path))).resolve().is_relative_to(tree)
     )
+
+
+def _installed_files(distribution: Distribution) -> list[PackagePath]:
+    """Return the files of a wheel; what an egg-info folder lists are those of the source, from its top."""
+    return (distribution.files or []) if distribution.read_text("RECORD") is not None else []
 
 
 def _is_helper(file: PackagePath) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -16,8 +16,8 @@ from typing import Self
 from pytest_perfguard.live import cleaning
 
 _PREFIX = "perfguard-live-"
-_OWNER = "owner"
-"""The file in a run's folder that says whose it is: process id and its time of creation."""
+_JOURNAL = "journal"
+"""The file in a run's folder that says whose it is (process id and time of creation), then what is to be removed."""
 
 
 class Janitor:
@@ -31,9 +31,11 @@ class Janitor:
         sweep()
         self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
         """The folder for everything that the run writes; it is removed with all that is in it."""
-        (self.folder / _OWNER).write_text(_identity(os.getpid()), encoding="utf-8")
+        self._lines: list[bytes] = []
+        self._owner = os.getpid()
+        (self.folder / _JOURNAL).write_text(f"{_identity(self._owner)}\n", encoding="utf-8")
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter and our own file
-            [sys.executable, "-I", "-S", cleaning.__file__],
+            [sys.executable, "-I", "-S", cleaning.__file__, str(self._owner)],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tempfile.gettempdir(),
             start_new_session=True,
         )  # fmt: skip
@@ -51,17 +53,22 @@ class Janitor:
         """See to it that a folder is removed at the end."""
         self._tell("folder", str(path))
 
-    def guard_worktree(self, repository: Path, path: Path) -> None:
-        """See to it that a worktree is removed, and forgotten by its repository, at the end."""
-        (self.folder / f"{path.name}.repository").write_text(str(repository), encoding="utf-8")
-        self._tell("worktree", str(repository), str(path))
+    def guard_worktree(self, git_folder: Path, path: Path) -> None:
+        """See to it that a worktree is removed at the end, and forgotten by the repository with this `.git` folder."""
+        self._tell("worktree", str(git_folder), str(path))
 
     def close(self) -> None:
         """Clean up, and wait until that is done; again is allowed."""
-        if self._process.stdin is not None and not self._process.stdin.closed:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
-        self._process.wait()
+        if self._owner != os.getpid():
+            return  # a forked process that comes to its end has nothing to clean up
+        assert self._process.stdin is not None
+        if self._process.stdin.closed:
+            self._process.wait()
+            return
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        if self._process.wait() != 0:
+            cleaning.clean(self._lines)  # it was killed, or could not be started
 
     def __enter__(self) -> Self:
         return self
@@ -73,23 +80,30 @@ class Janitor:
 
     def _tell(self, *words: object) -> None:
         assert self._process.stdin is not None
-        # A janitor that was killed is no reason to end a run: the next one will find what is left.
+        line = json.dumps(words).encode() + b"\n"
+        self._lines.append(line)
+        with contextlib.suppress(OSError), (self.folder / _JOURNAL).open("ab") as journal:
+            journal.write(line)
+        # A janitor that was killed is no reason to end a run: its work is done by `close`, or by the next one.
         with contextlib.suppress(OSError, ValueError):
-            self._process.stdin.write(json.dumps(words).encode() + b"\n")
+            self._process.stdin.write(line)
             self._process.stdin.flush()
 
 
 def sweep() -> None:
     """Remove what runs have left whose process, and whose janitor, were killed."""
-    with contextlib.suppress(OSError):
-        for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-            with contextlib.suppress(OSError):
-                owner = (folder / _OWNER).read_text("utf-8")
-                if owner and owner != _identity(int(owner.split()[0])):
-                    repositories = [path.read_text("utf-8") for path in folder.glob("*.repository")]
-                    shutil.rmtree(folder, ignore_errors=True)
-                    for repository in repositories:
-                        cleaning.remove_worktree(repository, str(folder))
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError, ValueError):
+            if not _is_ours(folder):
+                continue  # what somebody else has put there must not tell us what to remove
+            owner, *lines = (folder / _JOURNAL).read_bytes().splitlines()
+            if owner and owner.decode() != _identity(int(owner.split()[0])):
+                cleaning.clean(lines, groups=False)
+
+
+def _is_ours(folder: Path) -> bool:
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and (not hasattr(os, "getuid") or found.st_uid == os.getuid())
 
 
 def _identity(pid: int) -> str:

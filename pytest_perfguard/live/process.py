@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Protocol
 
+import psutil
+
 from pytest_perfguard.errors import MeasurementError
 from pytest_perfguard.live import layout
 from pytest_perfguard.live.sides import Side
@@ -165,17 +167,23 @@ class Worker:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
+        started = _descendants(self._process.pid)  # also those that made a session of their own
         if hasattr(os, "killpg"):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         elif self.alive:
             self._process.kill()
+        for process in started:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
         self._process.wait()
         self._groups.release_group(self._process.pid)
 
     def _abort(self) -> None:
         """End it so that it writes down where it stands, where pytest's faulthandler is on."""
         if hasattr(signal, "SIGABRT"):
+            with contextlib.suppress(OSError, AttributeError, psutil.Error):
+                psutil.Process(self._process.pid).rlimit(psutil.RLIMIT_CORE, (0, 0))  # no core file in the user's tree
             with contextlib.suppress(OSError):
                 self._process.send_signal(signal.SIGABRT)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -210,6 +218,13 @@ class Worker:
         except OSError:
             return ""
         return f"; the end of what it printed:\n{text[-_TAIL:]}" if text else ""
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
 
 
 def start_pair(launches: Sequence[Launch], groups: Groups, seed: int = 0) -> list[Worker]:

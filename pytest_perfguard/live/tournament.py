@@ -134,6 +134,7 @@ class Tournament:
         self._progress = progress
         self._now = now
         self._begun = now()
+        self._lost = 0  # pairs that could not start, since one that could
         self._start_cost = _START_SECONDS
         self._costs: dict[str, float] = {}
         self._spent: dict[str, float] = {}
@@ -147,7 +148,7 @@ class Tournament:
         """
         before = machine.stolen()
         tests = list(self._entries)
-        while tests and len(self.findings.failures) < _FAILURES:
+        while tests and self._lost < _FAILURES:
             self._play_pair(tests)
             self._standings = self._referee(self.findings.trials)
             tests = self._next(self._undecided())
@@ -207,12 +208,15 @@ class Tournament:
                     rest = self._play_tests(duel, rest, core, self._start_cost / len(rest))
                     done = self._now()
                 self._start_cost = ready - started + self._now() - done
+                self._lost = 0
             except WorkerDiedError as error:
                 if not self.findings.said:
                     raise
                 # What was found before stands.
                 self.findings.failures.append(str(error))
-                if len(self.findings.failures) >= _FAILURES:
+                self._lost += 1
+                if self._lost >= _FAILURES:
+                    self.findings.overtime = True
                     return
 
     def _play_tests(self, duel: Duel, tests: list[str], core: int | None, share: float) -> list[str]:

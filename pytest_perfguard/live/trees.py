@@ -1,207 +1,230 @@
-"""The files of both sides on disk: a worktree or a copy for base, with head's tests laid over it."""
+"""The files of a side on disk: a worktree of a revision, or a copy of a checkout as it stands."""
 
 from __future__ import annotations
 
-import fnmatch
+import contextlib
 import hashlib
+import io
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+import stat
+import tarfile
+from collections.abc import Collection, Iterator
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path, PurePosixPath
 
 from pytest_perfguard.errors import LineageError
-from pytest_perfguard.live.against import git
 from pytest_perfguard.live.janitor import Janitor
+from pytest_perfguard.live.repository import files_of, find_sha, git, ignored_in
 from pytest_perfguard.model.note import Note
 
-_TEST_FOLDERS = ("test", "tests", "testing", "bench", "benches", "benchmark", "benchmarks", "perf", "performance")
-_TEST_PATTERNS = ("tests_*", "*_tests", "test_*")
-_TEST_FILES = ("test_*.py", "*_test.py", "conftest.py", "bench_*.py", "*_bench.py")
-_CONFIGURATION = ("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "pyproject.toml", "tox.ini", "setup.cfg")
-_JUNK = (
-    ".git", ".hg", ".venv", "venv", "env", "node_modules", "__pycache__", ".tox", ".nox", "build", "dist",
-    ".mypy_cache", ".ruff_cache", ".pytest_cache", "*.egg-info",
-)  # fmt: skip
-_BUILD_FILES = (
-    "pyproject.toml", "setup.py", "setup.cfg", "requirements*.txt", "requirements/*", "*.lock", "pdm.lock",
-    "CMakeLists.txt", "meson.build", "Cargo.toml", "*.c", "*.cc", "*.cpp", "*.h", "*.hpp", "*.pyx", "*.pxd", "*.rs",
-    "*.f90",
-)  # fmt: skip
-"""What a change of means that a checkout alone may not be what would be installed."""
+_CACHES = {
+    ".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__", ".tox", ".nox", ".eggs", ".mypy_cache",
+    ".ruff_cache", ".pytest_cache", ".hypothesis", "__pypackages__", "site-packages",
+}  # fmt: skip
+_BUILDS = {"build", "dist"}
+"""Folders that are only left out at the top of a project: further down they may be packages."""
+
+_MODULES = ("*.py", *(f"*{suffix}" for suffix in EXTENSION_SUFFIXES))
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_NO_HOOKS = ("-c", f"core.hooksPath={os.devnull}")
 
 
 def add_worktree(top: Path, sha: str, janitor: Janitor, name: str) -> Path:
     """Return a worktree of `sha` in the janitor's folder; raises `LineageError` where git cannot make one."""
-    path = janitor.folder / name
-    janitor.guard_worktree(top, path)
-    git(top, "worktree", "add", "--detach", "--force", str(path), sha)
+    return _add_worktree(top, sha, janitor, name)
+
+
+def copy_checkout(top: Path, janitor: Janitor, name: str) -> Path:
+    """Return a copy of the checkout at `top` as it stands: changed and new files, and modules that git ignores.
+
+    It is a worktree of the same repository, so that whatever asks git for a version gets an answer; where there is no
+    repository, or no commit yet, it is a mere copy.
+    """
+    if files_of(top) is None or not find_sha(top, "HEAD"):
+        return copy_tree(top, janitor.folder / name)
+    path = _add_worktree(top, "HEAD", janitor, name, "--no-checkout")
+    copy_tree(top, path)
+    git(path, "read-tree", "HEAD", otherwise="")
     return path
 
 
 def copy_tree(source: Path, target: Path) -> Path:
-    """Copy a checkout as it is, with changes and new files, without what git ignores; without git all but the usual."""
-    target.mkdir(parents=True)
-    names = files_of(source)
-    if names is None:
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns(*_JUNK), symlinks=True, dirs_exist_ok=True)
-        return target
-    for name in names:
-        _copy(source / name, target / name)
+    """Copy the files of a folder: what git does not ignore, and modules; without git everything but the usual caches.
+
+    Nothing in `source` is touched. Files that vanish meanwhile are left out.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    for name in list_files(source):
+        copy_file(source / name, target / name)
+    for name in _generated(source, source):
+        copy_file(source / name, target / name)
     return target
 
 
-def files_of(tree: Path, *within: str) -> list[str] | None:
-    """Return the files of a checkout, tracked and new, that exist; None where it is no git checkout."""
-    try:
-        listed = git(tree, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *within)
-    except LineageError:
-        return None
-    return [name for name in dict.fromkeys(listed.split("\0")) if name and os.path.lexists(tree / name)]
-
-
-def tracked_in(tree: Path) -> list[str] | None:
-    """Return the files that are tracked in a checkout, None where it is none."""
-    try:
-        return [name for name in git(tree, "ls-files", "-z", "--cached").split("\0") if name]
-    except LineageError:
-        return None
-
-
-def lay_tests(source: Path, target: Path, files: Iterable[Path], root: Path) -> None:
-    """Make the tests of `target` those of `source`: whole folders of tests, conftest files, and pytest's configuration.
-
-    `files` are the test files in `source` that are to be run, `root` is pytest's root folder there.
-    """
-    areas = {area for file in files for area in _areas(source, file)}
-    for area in sorted(areas):
-        _replace(source, target, area)
-    folders = {folder for file in files for folder in _parents(source, file)}
-    for folder in sorted({*folders, *_parents(source, root / "x")}):
-        _replace(source, target, folder / "conftest.py")
-    for name in _CONFIGURATION:
-        for folder in {root, source}:
-            _replace(source, target, (folder / name).relative_to(source))
+def list_files(tree: Path) -> list[str]:
+    """Return the files of a tree, relative, with `/`: those that git does not ignore, or all but the usual caches."""
+    names = files_of(tree)
+    return list(_walk(tree)) if names is None else names
 
 
 def copy_generated(source: Path, target: Path) -> list[str]:
-    """Copy modules that git ignores into packages of `target` that lack them, such as `_version.py`; return which."""
-    try:
-        listed = git(source, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--", "*.py")
-    except LineageError:
-        return []
-    tracked = {str(PurePosixPath(name).parent) for name in tracked_in(target) or [] if name.endswith(".py")}
+    """Copy modules that git ignores into packages of `target` that lack them, such as `_version.py`; return which.
+
+    Extension modules stay behind: they would be another revision's code.
+    """
     copied = []
-    for name in listed.split("\0"):
-        folder = str(PurePosixPath(name).parent)
-        if name and folder != "." and folder in tracked and not (target / name).exists():
-            _copy(source / name, target / name)
+    for name in _generated(source, target):
+        if name.endswith(".py") and not os.path.lexists(target / name):
+            copy_file(source / name, target / name)
             copied.append(name)
     return copied
 
 
 def fill_submodules(source: Path, target: Path) -> Iterator[Note]:
-    """Copy submodules that stand at the same commit on both sides, and tell of the others, which stay empty."""
-    links = [line.split() for line in git(target, "ls-files", "--stage", otherwise="").splitlines()]
-    for mode, sha, _, name in (fields for fields in links if len(fields) == 4):
-        if mode != "160000":
+    """Fill the submodules of a worktree from those of `source`, and tell of those that stay empty."""
+    for line in git(target, "ls-files", "--stage", "-z", otherwise="").split("\0"):
+        fields, _, name = line.partition("\t")
+        if not fields.startswith("160000 "):
             continue
-        here = git(source, "ls-files", "--stage", "--", name, otherwise="").split()
-        if len(here) > 1 and here[1] == sha and any((source / name).iterdir() if (source / name).is_dir() else ()):
-            shutil.copytree(
-                source / name, target / name, ignore=shutil.ignore_patterns(".git"), symlinks=True, dirs_exist_ok=True
-            )
+        sha = fields.split()[1]
+        if (source / name / ".git").exists() and find_sha(source / name, sha):
+            tar = io.BytesIO(_archive(source / name, sha))
+            with tarfile.open(fileobj=tar) as archive:
+                archive.extractall(target / name, filter="data")
         else:
             yield Note(
                 code="empty-submodule",
-                message=f"the submodule {name} stands at another commit in base and is empty there",
-                remedy="give --perfguard-against the path of a checkout that has it",
+                message=f"the submodule {name} is empty in base: its commit {sha[:12]} is not in this clone",
+                remedy="run `git submodule update --init` there, or give --perfguard-against the path of a checkout "
+                "that has it",
             )
 
 
-def changed_builds(top: Path, sha: str) -> list[str]:
-    """Return the files by which base and head may have to be built or installed anew."""
-    changed = git(top, "diff", "--name-only", "-z", "--no-ext-diff", sha, "--", otherwise="").split("\0")
-    return [name for name in changed if name and _is_build_file(top, sha, name)]
+def fill_pointers(source: Path, target: Path) -> Iterator[Note]:
+    """Fill files that Git LFS has left as pointers from `source`, where they are the same, and tell of the others."""
+    attributes = git(target, "ls-files", "-z", "--", ":(glob)**/.gitattributes", otherwise="").split("\0")
+    if not any("filter=lfs" in _read(target / name) for name in attributes if name):
+        return
+    left = []
+    for line in git(target, "ls-files", "--stage", "-z", otherwise="").split("\0"):
+        fields, _, name = line.partition("\t")
+        if not fields.startswith("100") or not _is_pointer(target / name):
+            continue
+        here = git(source, "ls-files", "--stage", "--", f":(literal){name}", otherwise="").partition("\t")[0]
+        if here == fields and (source / name).is_file() and not _is_pointer(source / name):
+            copy_file(source / name, target / name)
+        else:
+            left.append(name)
+    if left:
+        yield Note(
+            code="lfs-pointers",
+            message=f"base has only pointers to {listed(left)}, whose content is with Git LFS",
+            remedy="install Git LFS and run `git lfs fetch --all`, where the tests need them",
+        )
 
 
 def digest(tree: Path) -> str:
-    """Return a hash of all that is in a tree."""
+    """Return a hash of all files that are in a tree, whatever its place and its time."""
     value = hashlib.sha256()
-    for path in sorted(tree.rglob("*")):
-        if path.is_file() and ".git" not in path.parts:
-            value.update(str(path.relative_to(tree)).encode("utf-8", "surrogateescape") + b"\0" + path.read_bytes())
+    for path in sorted(path for path in tree.rglob("*") if path.relative_to(tree).parts[0] != ".git"):
+        if path.is_symlink():
+            content = os.fsencode(path.readlink())
+        elif path.is_file():
+            content = hashlib.sha256(path.read_bytes()).digest()
+        else:
+            continue
+        value.update(os.fsencode(path.relative_to(tree).as_posix()) + b"\0" + content + b"\0")
     return value.hexdigest()
 
 
-def _is_build_file(top: Path, sha: str, name: str) -> bool:
-    path = PurePosixPath(name)
-    if not any(fnmatch.fnmatch(name, pattern) or path.match(pattern) for pattern in _BUILD_FILES):
-        return False
-    if path.name != "pyproject.toml":
-        return True
-    return _building(git(top, "show", f"{sha}:{name}", otherwise="")) != _building(
-        (top / name).read_text("utf-8") if (top / name).is_file() else ""
-    )
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file, a link as such, or a whole submodule; nothing where it is nothing of these."""
+    with contextlib.suppress(FileNotFoundError):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        mode = source.lstat().st_mode
+        if stat.S_ISDIR(mode):  # a submodule, or a repository inside of the other
+            for name in _walk(source):
+                copy_file(source / name, target / name)
+            target.mkdir(exist_ok=True)
+        elif stat.S_ISREG(mode) or stat.S_ISLNK(mode):
+            shutil.copy2(source, target, follow_symlinks=False)
 
 
-def _building(text: str) -> object:
-    """Return of a pyproject.toml what building and installing depend on."""
-    import tomllib
-
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return text
-    project = data.get("project", {})
-    poetry = data.get("tool", {}).get("poetry", {})
-    return data.get("build-system"), project.get("dependencies"), poetry.get("dependencies")
-
-
-def _areas(top: Path, file: Path) -> Iterator[Path]:
-    """Return the folder of tests that a test file is in, or what belongs to tests beside it."""
-    folders = _parents(top, file)
-    for folder in folders:  # from the top down
-        name = folder.name.casefold()
-        if name in _TEST_FOLDERS or any(fnmatch.fnmatch(name, pattern) for pattern in _TEST_PATTERNS):
-            yield folder
-            return
-    yield file.relative_to(top)
-    for path in sorted(file.parent.iterdir()):
-        if path.is_file() and any(fnmatch.fnmatch(path.name, pattern) for pattern in _TEST_FILES):
-            yield path.relative_to(top)
-
-
-def _parents(top: Path, file: Path) -> Sequence[Path]:
-    """Return the folders from `top` down to that of `file`, relative to `top`; none where it is elsewhere."""
-    try:
-        inside = file.relative_to(top)
-    except ValueError:
-        return []
-    return [*reversed(inside.parents)]
-
-
-def _replace(source: Path, target: Path, name: Path) -> None:
-    """Make `name` in `target`, a file or folder, what it is in `source`; nothing, where it is nothing there."""
-    there = target / name
-    if there.is_dir() and not there.is_symlink():
-        shutil.rmtree(there)
-    elif os.path.lexists(there):
-        there.unlink()
-    if not (source / name).is_dir():
-        if os.path.lexists(source / name):
-            _copy(source / name, there)
-        return
-    names = files_of(source, str(name))
-    if names is None:
-        shutil.copytree(source / name, there, ignore=shutil.ignore_patterns(*_JUNK), symlinks=True)
-        return
-    for each in names:
-        _copy(source / each, target / each)
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir() and not source.is_symlink():  # a submodule
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns(".git"), symlinks=True, dirs_exist_ok=True)
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
     else:
-        shutil.copy2(source, target, follow_symlinks=False)
+        path.unlink(missing_ok=True)
+
+
+def _add_worktree(top: Path, sha: str, janitor: Janitor, name: str, *options: str) -> Path:
+    path = janitor.folder / name
+    shared = Path(git(top, "rev-parse", "--git-common-dir"))
+    janitor.guard_worktree((top / shared).resolve(), path)
+    # Hooks are made for the user's own checkout, and may do anything.
+    git(top, *_NO_HOOKS, "worktree", "add", "--detach", "--force", *options, str(path), sha, janitor=janitor)
+    return path
+
+
+def _generated(source: Path, target: Path) -> list[str]:
+    """Return the modules that git ignores in `source` and that lie in folders of `target` with modules of its own."""
+    folders = {_folder(name) for name in list_files(target) if name.endswith(".py")}
+    return [
+        name
+        for name in ignored_in(source, *_MODULES)
+        if (_folder(name) in folders and _folder(name) != "." and not _CACHES.intersection(name.split("/")))
+    ]
+
+
+def _folder(name: str) -> str:
+    return str(PurePosixPath(name).parent)
+
+
+def _walk(tree: Path) -> Iterator[str]:
+    for folder, folders, names in os.walk(tree):
+        here = Path(folder)
+        left_out = _CACHES | _BUILDS if here == tree else _CACHES
+        links = [name for name in folders if (here / name).is_symlink()]
+        folders[:] = [
+            name for name in folders
+            if name not in left_out and name not in links and not name.endswith(".egg-info")
+            and not (here / name / "pyvenv.cfg").exists()
+        ]  # fmt: skip
+        # The `.git` of a submodule is a file, which names a folder of the repository around it.
+        yield from ((here / name).relative_to(tree).as_posix() for name in (*names, *links) if name != ".git")
+
+
+def _archive(repository: Path, sha: str) -> bytes:
+    """Return the files of a commit as a tar archive."""
+    import subprocess
+
+    done = subprocess.run(  # noqa: S603 - words of ours and a SHA
+        ["git", "archive", "--format=tar", sha],  # noqa: S607 - the one on the path is the user's
+        cwd=repository, capture_output=True, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise LineageError(f"git archive failed in {repository}: {done.stderr.decode('utf-8', 'replace').strip()}")
+    return done.stdout
+
+
+def _is_pointer(path: Path) -> bool:
+    try:
+        if path.is_symlink() or path.stat().st_size > 1024:
+            return False
+        return path.read_bytes().startswith(_POINTER)
+    except OSError:
+        return False
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def listed(names: Collection[str]) -> str:
+    """Return names for a sentence, the first few of them."""
+    return ", ".join([*names][:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -134,6 +134,9 @@ BUILTIN: dict[str, Metric] = {
     )
 }
 
+OF_ONE_PYTHON = frozenset({"calls", "work", "instructions", "callgrind"})
+"""Metrics whose values mean something else with another version of Python."""
+
 
 def custom(name: str, unit: Unit, *, better: Better = Better.LOWER) -> Metric:
     """Return the definition of a user's own metric, held in steps of 1e-9 of its unit."""

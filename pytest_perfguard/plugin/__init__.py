@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pytest_perfguard.registry import Registry
 
 _MARKERS = (
-    "perf_budget(time=, cpu=, wall=, memory=, retained=, queries=, reads=, writes=, result_size=, name=): "
+    "perf_budget(time=, cpu=, wall=, memory=, retained=, queries=, reads=, writes=, result_size=, calls=, work=, "
+    "instructions=, callgrind=, name=): "
     "limits that this test must keep, such as time='20 ms', queries=3",
     "perf(rounds=, iterations=, warmup=, target_time=, max_time=, min_effect=, group=, gc=, metrics=): "
     "how this test is measured",

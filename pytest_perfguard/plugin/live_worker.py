@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import sys
@@ -98,6 +99,7 @@ class LiveWorker:
         self._errors: dict[str, str] = {}
         self._reports: list[pytest.TestReport] = []
         self._made: list[pytest.TestReport] = []
+        self._last: pytest.Item | None = None
         self._session: Any = None
         self._guard: LiveGuard | None = None
         self._runner: TurnRunner | None = None
@@ -216,8 +218,16 @@ class LiveWorker:
 
     def _leave(self, order: Message) -> Message:
         following = self._items.get(order["following"])
-        self._tear_down(following)
-        return {"at": "left"}
+        teardown = functools.partial(self._session._setupstate.teardown_exact, following)
+        call = pytest.CallInfo.from_call(teardown, when="teardown")
+        if call.excinfo is None or self._last is None:
+            return {"at": "left"}
+        item = self._last
+        report = item.ihook.pytest_runtest_makereport(item=item, call=call)
+        return {"at": "left", "reports": [self._plain(item, report)]}
+
+    def _plain(self, item: pytest.Item, report: pytest.TestReport) -> Any:
+        return item.config.hook.pytest_report_to_serializable(config=item.config, report=report)
 
     def _tear_down(self, following: Any) -> None:
         """Tear down what `following` does not need; what that raises was said when a test was torn down, or is lost."""
@@ -227,18 +237,18 @@ class LiveWorker:
     def _protocol(self, item: pytest.Item, following: Any) -> Message:
         assert self._guard is not None
         self._tear_down(item.parent)  # what was kept for a test that was not to come after all
+        self._last = item
         self._reports.clear()
         self._guard.measured, self._guard.parallel = (), False
         properties = item.user_properties[:]
         item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
         reports = [*self._reports, *self._made]
         outcome, why = _outcome(reports)
-        hook = item.config.hook
         said = {
             "at": "ran",
             "outcome": outcome,
             "why": why,
-            "reports": [hook.pytest_report_to_serializable(config=item.config, report=report) for report in reports],
+            "reports": [self._plain(item, report) for report in reports],
             "measured": to_plain(self._guard.measured),
             "times": _times(self._guard.measured),
             "parallel": self._guard.parallel,

@@ -47,6 +47,10 @@ def wake(config: pytest.Config) -> Guard:
             guard = make_guard(config, settings, registry, budgets)
             if not hasattr(config, "workerinput") and not settings.disable:
                 guard.engine.check()
+                if settings.against is not None:
+                    from pytest_perfguard.live.preparation import check
+
+                    check(settings.against, root=Path(config.rootpath), cwd=Path(config.invocation_params.dir))
         except PerfguardError as error:
             if guard is not None:
                 guard.engine.close()

@@ -44,7 +44,7 @@ _DUMP_STATS, _START_INSTRUMENTATION, _STOP_INSTRUMENTATION = (0x43540000 + numbe
 
 @final
 class CallgrindProbe:
-    """Counts the instructions of a call with valgrind's callgrind: exact to some hundredths of a per cent, and slow.
+    """Counts the instructions of a call with valgrind's callgrind: exact to some tenths of a per cent, and slow.
 
     In an ordinary process `start` runs the present test once more, by itself, under valgrind, and gives what was
     counted there. In that process the same probe switches the counting on and off, for 2 calls that warm up and 3 that
@@ -52,8 +52,8 @@ class CallgrindProbe:
     thousand instructions of perfguard's own are.
 
     It is found out from the environment which test is running (pytest's PYTEST_CURRENT_TEST). `root` is the folder to
-    run it in. `start` raises `ProbeError` on other systems than Linux on x86-64, without valgrind, and where that run
-    counts nothing.
+    run it in. Objects come from the system's allocator there, unless PYTHONMALLOC says otherwise. `start` raises
+    `ProbeError` on other systems than Linux on x86-64, without valgrind, and where that run counts nothing.
     """
 
     metrics: tuple[Metric, ...] = (CALLGRIND,)
@@ -139,8 +139,9 @@ def _environment(folder: Path) -> dict[str, str]:
         for name, value in os.environ.items()
         if name in _KEPT or not name.startswith(("PERFGUARD_", "PYTEST_XDIST", "PYTEST_CURRENT", "PYTEST_ADDOPTS"))
     }
-    # Without a fixed seed, code over dicts and sets of str differs by up to 1 % from process to process.
-    return {"PYTHONHASHSEED": "0", **kept, _FOLDER: str(folder)}
+    # Without a fixed seed, code over dicts and sets of str differs by up to 1 % from process to process. With Python's
+    # own allocator, a loop whose objects come to lie on the edge of a pool takes up to 4 % more, by chance.
+    return {"PYTHONHASHSEED": "0", "PYTHONMALLOC": "malloc", **kept, _FOLDER: str(folder)}
 
 
 def _values(folder: Path) -> list[int]:

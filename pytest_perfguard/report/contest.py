@@ -19,7 +19,7 @@ def rival(contest: Contest) -> str:
     """Return what base was: "1a2b3c4d5e6f (merge base with main), side by side"."""
     commit = contest.base.short if contest.base.sha else ""
     reason = contest.reason
-    if commit and reason and not commit.startswith(reason):
+    if commit and reason and not contest.base.sha.startswith(reason):
         return f"{commit} ({reason}), side by side"
     return f"{commit or reason or 'another tree'}, side by side"
 

@@ -34,16 +34,17 @@ FLOOR = 0.003
 def pair_shift(base: Sequence[float], head: Sequence[float]) -> float | None:
     """Return the one value of a pair: the shift between the means of either side's faster half of blocks.
 
-    What disturbs a block only ever makes it slower, as the first ones after a change of test are; over recorded pairs of
-    unchanged code this differed less from pair to pair than the median of the quads, by 11 to 16 %. Blocks without a
-    positive, finite time are left out with what they were measured beside; None where none is left.
+    What disturbs a block only ever makes it slower, as the first ones after a change of test are. Over recorded pairs
+    of unchanged code this differed less from pair to pair than the median of the quads, by 11 to 16 %. Blocks without
+    a positive, finite time are left out with what they were measured beside; None where none is left.
     """
     usable = [(before, after) for before, after in zip(base, head, strict=True) if _usable(before) and _usable(after)]
     if not usable:
         return None
     half = (len(usable) + 1) // 2
     faster = [statistics.fmean(sorted(side)[:half]) for side in zip(*usable, strict=True)]
-    return math.log(faster[1] / faster[0])
+    before, after = faster
+    return math.log(after / before)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +139,7 @@ def sequential(levels: Sequence[float]) -> float:
     Each look has its share of the whole, as in the alpha spending of Lan & DeMets (1983, Biometrika 70:659); the
     smallest p-value in proportion to its share decides. It never rises with more looks.
     """
-    return min([1.0, *(level / share for level, share in zip(levels, SHARES, strict=False))])
+    return min((level / share for level, share in zip(levels, SHARES, strict=False)), default=1.0)
 
 
 def discoveries(levels: Sequence[float], *, rate: float) -> tuple[bool, ...]:

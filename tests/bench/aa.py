@@ -168,7 +168,7 @@ def store(
 def contestants(options: argparse.Namespace) -> list[Contestant]:
     """Return the contestants that were asked for."""
     known: dict[str, Contestant] = {
-        Against.name: Against(options.time),
+        Against.name: Against(options.time, options.max_time),
         Stored.name: Stored(options.target_time),
         PytestBenchmark.name: PytestBenchmark(quick=options.quick),
         Asv.name: Asv(quick=options.quick),
@@ -299,6 +299,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="runs in the baseline of stored; with several numbers each is tried on the same moments (default: 1)",
     )  # fmt: skip
     parser.add_argument("--time", metavar="TIME", help="passed on to against as --perfguard-against-time")
+    parser.add_argument("--max-time", metavar="TIME", help="passed on to against as --perfguard-max-time")
     parser.add_argument("--target-time", metavar="TIME", help="passed on to stored as --perfguard-target-time")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write every outcome of every run there too")
     parser.add_argument("--read", nargs="+", type=Path, default=[], metavar="PATH", help="measure nothing, show these")

@@ -63,13 +63,14 @@ class Contestant(Protocol):
 
 
 class Against:
-    """`pytest --perfguard-against=HEAD~1`, with `time` for each test in place of its default if one is given."""
+    """`pytest --perfguard-against=HEAD~1`, with `time` for each test, and `most` for all, where they are given."""
 
     name = "against"
     stores = False
 
-    def __init__(self, time: str | None = None, *, timeout: float = 3600.0) -> None:
+    def __init__(self, time: str | None = None, most: str | None = None, *, timeout: float = 3600.0) -> None:
         self._options = [] if time is None else [f"--perfguard-against-time={time}"]
+        self._options += [] if most is None else [f"--perfguard-max-time={most}"]
         self._timeout = timeout
 
     def store(self, repository: Repository, place: Path) -> float:

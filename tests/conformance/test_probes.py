@@ -1,4 +1,5 @@
 import sqlite3
+import sys
 
 import pytest
 
@@ -8,7 +9,7 @@ from pytest_perfguard.probes.clock import ClockProbe
 from pytest_perfguard.registry import Registry
 from pytest_perfguard.testing import FakeClock, ScriptedProbe, check_probe
 
-BUILT_IN = ["memory", "retained", "result_size", "queries"]
+BUILT_IN = ["memory", "retained", "result_size", "queries", "calls", *(["work"] if sys.version_info >= (3, 12) else [])]
 
 
 @pytest.mark.parametrize("metric", BUILT_IN)

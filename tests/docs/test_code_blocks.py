@@ -36,7 +36,7 @@ NOT_RUN = {
 }
 """Commands that are shown and not run, each with the reason."""
 
-TIMEOUT = 60
+TIMEOUT = 240
 
 
 class Project:
@@ -108,6 +108,8 @@ def environment(home: Path) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTEST_ADDOPTS": " ".join(f"-p no:{name}" for name in others),
         "PERFGUARD_TARGET_TIME": "0.05 s",
+        "PERFGUARD_AGAINST_MIN_EFFECT": "20 %",
+        "PERFGUARD_MAX_TIME": "200 s",
         **{f"GIT_{role}_NAME": "Reader" for role in ("AUTHOR", "COMMITTER")},
         **{f"GIT_{role}_EMAIL": "reader@example.org" for role in ("AUTHOR", "COMMITTER")},
     }

@@ -136,7 +136,7 @@ def test_verdicts_say_all_in_one_sentence(made, outcome, words):
 def test_the_effect_of_what_was_flagged_is_that_of_the_fresh_pairs():
     verdict = judged(trial(6, 1.3, 16, 1.1))
     assert verdict.effect.change == pytest.approx(0.1, abs=0.01)
-    assert "22 pairs of processes, 16 of them to confirm" in verdict.sentence
+    assert "22 pairs of processes in 2.2 s, 16 of them to confirm" in verdict.sentence
 
 
 def test_too_few_pairs_are_inconclusive_with_advice_whatever_they_show():

@@ -25,14 +25,15 @@ echo "run" >> "{told}.runs"
 def valgrind(tmp_path, monkeypatch):
     """Put a program in valgrind's place that runs a line of shell, and return what it was told."""
     monkeypatch.setattr(callgrind.platform, "machine", lambda: "x86_64")
-    monkeypatch.setenv("PYTEST_CURRENT_TEST", f"tests/test_it.py::test_{tmp_path.name} (call)")
     monkeypatch.setenv("PERFGUARD_SAVE", "1")
     monkeypatch.setenv("PERFGUARD_SIDE", "base")
     monkeypatch.setenv("PYTEST_ADDOPTS", "-n 2")
     monkeypatch.delenv("PYTHONHASHSEED", raising=False)
+    monkeypatch.delenv("PYTHONMALLOC", raising=False)
     told = tmp_path / "told"
 
     def make(script):
+        monkeypatch.setenv("PYTEST_CURRENT_TEST", f"tests/test_it.py::test_{tmp_path.name} (call)")
         program = tmp_path / "bin" / "valgrind"
         program.parent.mkdir(exist_ok=True)
         program.write_text(VALGRIND.format(told=told, script=script), encoding="ascii")
@@ -72,6 +73,7 @@ def test_the_run_measures_one_test_and_nothing_else(valgrind, tmp_path):
     assert {"addopts=", "perfguard_save=false", "perfguard_against="} <= set(words)
     environment = dict(line.partition("=")[::2] for line in Path(f"{told}.env").read_text().splitlines() if "=" in line)
     assert environment["PYTHONHASHSEED"] == "0"
+    assert environment["PYTHONMALLOC"] == "malloc"
     assert environment["PERFGUARD_SIDE"] == "base"
     assert not {"PERFGUARD_SAVE", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST"} & environment.keys()
     assert not Path(environment["PERFGUARD_CALLGRIND"]).exists()
