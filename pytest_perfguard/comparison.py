@@ -177,7 +177,8 @@ def _judge_test(engine: Engine, task: Task, findings: Findings, times: Sequence[
         verdict = _without_base(task.test, findings) if broken is not None else _invalid(task.test, "it was not run")
         whole = [verdict] if broken is not None or said is None else []
         counted = [] if broken is not None else _exact(engine, findings, task, words)
-        return Found(verdicts=(*map(engine.policy.settle, [*whole, *alone]), *times, *counted))
+        settle = engine.policy.settle
+        return Found(verdicts=(*map(settle, whole), *times, *counted, *map(settle, alone)))
     measured = head_measurements(findings, task.test)
     verdicts: list[Verdict] = []
     failure = ""

@@ -6,7 +6,7 @@ folders, and ends itself. It is started by its path, in isolated mode and withou
 subprocess and shutil would take longer than everything else that starting a comparison needs it for.
 """
 
-# ruff: noqa: PTH
+# ruff: noqa: PTH  (see above)
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _PATIENCE = 5.0
 """Seconds for which removing what is in use is tried again."""
+
+_MOMENT = 0.5
+"""Seconds in which processes that were killed are gone; those whose parent does not ask for them never are."""
 
 _GLANCE = 2.0
 """Seconds between two looks at whether the comparison lives: a process that it forked may keep the pipe open."""
@@ -57,6 +60,7 @@ def clean(lines: Iterable[bytes], *, groups: bool = True) -> None:
                 worktrees.append((rest[0], rest[1]))
     for pid in alive if groups else ():
         end_group(pid)
+    _wait_for(alive if groups else ())
     for git_folder, path in worktrees:
         remove_worktree(git_folder, path)
     for path in reversed(folders):
@@ -72,6 +76,16 @@ def end_group(pid: int) -> None:
             import subprocess
 
             subprocess.run(["taskkill", "/F", "/T", "/PID", str(pid)], capture_output=True, check=False)
+
+
+def _wait_for(groups: Iterable[int]) -> None:
+    """Wait until groups that were ended are gone, for a moment: what they were about to write is still written."""
+    deadline = time.monotonic() + _MOMENT
+    for pid in groups:
+        with contextlib.suppress(OSError):
+            while hasattr(os, "killpg") and time.monotonic() < deadline:
+                os.killpg(pid, 0)
+                time.sleep(0.005)
 
 
 def remove_worktree(git_folder: str, path: str) -> None:

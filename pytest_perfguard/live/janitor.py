@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,17 +31,18 @@ class Janitor:
 
     def __init__(self) -> None:
         sweep()
-        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
-        """The folder for everything that the run writes; it is removed with all that is in it."""
         self._lines: list[bytes] = []
         self._owner = os.getpid()
-        (self.folder / _JOURNAL).write_text(f"{_identity(self._owner)}\n", encoding="utf-8")
-        self._process = subprocess.Popen(  # noqa: S603 - this interpreter and our own file
-            [sys.executable, "-I", "-S", cleaning.__file__, str(self._owner)],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tempfile.gettempdir(),
-            start_new_session=True,
-        )  # fmt: skip
-        self.guard_folder(self.folder)
+        with _undisturbed():
+            self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
+            """The folder for everything that the run writes; it is removed with all that is in it."""
+            (self.folder / _JOURNAL).write_text(f"{_identity(self._owner)}\n", encoding="utf-8")
+            self._process = subprocess.Popen(  # noqa: S603 - this interpreter and our own file
+                [sys.executable, "-I", "-S", cleaning.__file__, str(self._owner)],
+                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                cwd=tempfile.gettempdir(), start_new_session=True,
+            )  # fmt: skip
+            self.guard_folder(self.folder)
 
     def guard_group(self, pid: int) -> None:
         """See to it that a process group does not outlive the run."""
@@ -88,6 +91,19 @@ class Janitor:
         with contextlib.suppress(OSError, ValueError):
             self._process.stdin.write(line)
             self._process.stdin.flush()
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Put off signals, here and in a process that is started: it has not said yet that it ignores them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def sweep() -> None:

@@ -14,17 +14,21 @@ from pytest_perfguard.model.commit import Commit
 _ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_NAMESPACE")
 """Variables that a hook of git's sets: they mean the repository of the hook, wherever git is called."""
 
+_GATE = ("/bin/sh", "-c", 'read -r _ && exec "$@" </dev/null', "sh")
+"""Starts a command when a line is read: none comes where we are killed before the janitor knows of the process."""
+
 
 def git(folder: Path, *command: str, otherwise: str | None = None, janitor: Janitor | None = None) -> str:
     """Return what git prints; where it fails, `otherwise`, or else `LineageError` is raised with what it said.
 
     With a `janitor`, git is ended with the run even where this process is killed meanwhile.
     """
+    gate = _GATE if janitor is not None and os.name == "posix" else ()
     try:
         process = subprocess.Popen(  # noqa: S603 - words of ours, and revisions, which never begin with a dash
-            ["git", "--no-optional-locks", *command],  # noqa: S607 - the one on the path is the user's
-            cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            start_new_session=janitor is not None,
+            [*gate, "git", "--no-optional-locks", *command],
+            cwd=folder, env=_environment(), stdin=subprocess.PIPE if gate else subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=bool(gate),
         )  # fmt: skip
     except OSError as error:
         if not folder.is_dir():
@@ -34,9 +38,9 @@ def git(folder: Path, *command: str, otherwise: str | None = None, janitor: Jani
         try:
             if janitor is not None:
                 janitor.guard_group(process.pid)
-            printed, said = process.communicate()
+            printed, said = process.communicate(b"\n" if gate else None)
         except BaseException:
-            if janitor is not None:
+            if gate:
                 cleaning.end_group(process.pid)
             process.kill()
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -75,7 +74,7 @@ class Place:
 def content(tree):
     """Return what is in a tree, without what git and Python make."""
     return {
-        path.relative_to(tree).as_posix(): os.readlink(path) if path.is_symlink() else path.read_text()
+        path.relative_to(tree).as_posix(): str(path.readlink()) if path.is_symlink() else path.read_text()
         for path in tree.rglob("*")
         if (path.is_symlink() or path.is_file()) and not {".git", "__pycache__"} & {*path.relative_to(tree).parts}
     }
@@ -575,7 +574,7 @@ def test_tests_inside_of_an_installed_package_stay_parts_of_it(place, index):
         assert sides.head.tree == place.top
 
 
-@pytest.mark.parametrize("moment", range(4))
+@pytest.mark.parametrize("moment", range(6))
 def test_nothing_is_left_of_a_preparation_that_is_killed(shop, temp, tmp_path, moment):
     code = f"""
 import sys
@@ -593,7 +592,7 @@ with Janitor() as janitor:
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     with process:
         process.stdout.readline()
-        time.sleep(0.03 + 0.05 * moment)
+        time.sleep(0.01 + 0.04 * moment)
         process.kill()
     deadline = time.monotonic() + 10
     while {path.name for path in temp.iterdir()} != ours and time.monotonic() < deadline:
