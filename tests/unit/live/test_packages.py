@@ -206,12 +206,12 @@ class TestInstalled:
     def test_metadata_left_by_a_build(self, tree, monkeypatch):
         write(tree, {"shop.egg-info/PKG-INFO": "Name: shop\n", "shop.egg-info/SOURCES.txt": "deep/shop/__init__.py\n",
                      "shop.egg-info/top_level.txt": "corner\n"})  # fmt: skip
-        monkeypatch.syspath_prepend(tree)
+        monkeypatch.setattr(sys, "path", [str(tree), *sys.path])
         assert find(tree, "corner/shop.py") == {"corner": ""}
 
     def test_vendored_distributions_in_the_tree_are_not_the_projects(self, tree, monkeypatch):
         distribution(tree / "libs", "requests", {"requests/__init__.py": ""}, **{"top_level.txt": "requests\n"})
-        monkeypatch.syspath_prepend(tree / "libs")
+        monkeypatch.setattr(sys, "path", [str(tree / "libs"), *sys.path])
         assert find(tree, "shop/__init__.py") == {"shop": ""}
 
 
