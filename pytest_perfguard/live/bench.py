@@ -14,7 +14,7 @@ from pathlib import Path
 from pytest_perfguard.errors import MeasurementError
 from pytest_perfguard.live import layout
 from pytest_perfguard.live.duel import BASE, HEAD, Duel
-from pytest_perfguard.live.process import Groups, Launch, start_pair
+from pytest_perfguard.live.process import START_SECONDS, Groups, Launch, start_pair
 from pytest_perfguard.live.sides import Side, Sides
 from pytest_perfguard.live.wire import Message
 
@@ -60,7 +60,7 @@ class Bench:
             for worker in workers:
                 worker.send(_hello(self, worker.side))
             for worker in workers:
-                said = worker.receive(self.timeout)
+                said = worker.receive(max(self.timeout, START_SECONDS))
                 if worker.side.pins and not said["pinned"]:
                     raise MeasurementError(
                         f"{worker.side.name} could not be kept from importing what belongs to the other side: its "

@@ -6,8 +6,6 @@ folders, and ends itself. It is started by its path, in isolated mode and withou
 subprocess and shutil would take longer than everything else that starting a comparison needs it for.
 """
 
-# ruff: noqa: PTH  (see above)
-
 from __future__ import annotations
 
 import contextlib
@@ -36,7 +34,9 @@ def main() -> None:
         if hasattr(signal, name):
             with contextlib.suppress(ValueError, OSError):
                 signal.signal(getattr(signal, name), signal.SIG_IGN)
-    clean(_listen(int(sys.argv[1])).splitlines())
+    parent, folder = sys.argv[1:]
+    clean(_listen(int(parent)).splitlines())
+    remove_folder(folder)
 
 
 def clean(lines: Iterable[bytes], *, groups: bool = True) -> None:

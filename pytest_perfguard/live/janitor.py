@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import signal
 import stat
 import subprocess
@@ -33,15 +34,17 @@ class Janitor:
         sweep()
         self._lines: list[bytes] = []
         self._owner = os.getpid()
+        self.folder = Path(tempfile.gettempdir()).resolve() / f"{_PREFIX}{secrets.token_hex(6)}"
+        """The folder for everything that the run writes; it is removed with all that is in it."""
         with _undisturbed():
-            self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
-            """The folder for everything that the run writes; it is removed with all that is in it."""
-            (self.folder / _JOURNAL).write_text(f"{_identity(self._owner)}\n", encoding="utf-8")
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter and our own file
-                [sys.executable, "-I", "-S", cleaning.__file__, str(self._owner)],
+                [sys.executable, "-I", "-S", cleaning.__file__, str(self._owner), str(self.folder)],
                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 cwd=tempfile.gettempdir(), start_new_session=True,
             )  # fmt: skip
+            # Not before: we may be killed at any moment.
+            self.folder.mkdir(mode=0o700)
+            (self.folder / _JOURNAL).write_text(f"{_identity(self._owner)}\n", encoding="utf-8")
             self.guard_folder(self.folder)
 
     def guard_group(self, pid: int) -> None:

@@ -227,6 +227,7 @@ class LiveWorker:
         return {"at": "left", "reports": [self._plain(item, report)]}
 
     def _plain(self, item: pytest.Item, report: pytest.TestReport) -> Any:
+        report.user_properties = [(name, _worded(value)) for name, value in report.user_properties]
         return item.config.hook.pytest_report_to_serializable(config=item.config, report=report)
 
     def _tear_down(self, following: Any) -> None:
@@ -290,6 +291,16 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 def _pin() -> ModuleType | None:
     """Return the module that pins imports in this process, which a `sitecustomize` has loaded before."""
     return sys.modules.get("_perfguard_pin") or sys.modules.get("pytest_perfguard.live.pin")
+
+
+def _worded(value: object) -> object:
+    """Return what a test gave for a property, as text where it is no plain value: it may refer to itself, or refuse."""
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - what others wrote may raise anything
+        return object.__repr__(value)
 
 
 def _timed(task: Task) -> Task:

@@ -110,7 +110,7 @@ def folds(run: Run) -> list[tuple[Outcome, str]]:
     for outcome in FOLDED:
         members = [each for each in run.verdicts if each.outcome is outcome and _is_folded(each)]
         if members:
-            meaning = _meaning(outcome, members, run.baseline)
+            meaning = _meaning(outcome, members, run)
             lines.append((outcome, f"{len(members)} {outcome}: {meaning}" if meaning else f"{len(members)} {outcome}"))
     return lines
 
@@ -226,7 +226,8 @@ def _is_folded(verdict: Verdict) -> bool:
     return verdict.outcome in FOLDED and not verdict.fails and not close
 
 
-def _meaning(outcome: Outcome, members: Sequence[Verdict], baseline: Baseline | None) -> str:
+def _meaning(outcome: Outcome, members: Sequence[Verdict], run: Run) -> str:
+    baseline = run.baseline
     match outcome:
         case Outcome.INCONCLUSIVE:
             seen = _detectable(members)
@@ -240,6 +241,8 @@ def _meaning(outcome: Outcome, members: Sequence[Verdict], baseline: Baseline | 
         case _:
             if baseline is not None and not baseline.runs and baseline.reason:
                 return baseline.reason
+            if run.contest is not None:
+                return "base has no such test or measurement, or does not pass it"
             return "nothing to compare with yet; --perfguard-save keeps this run as a baseline"
 
 

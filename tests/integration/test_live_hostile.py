@@ -179,12 +179,8 @@ HOSTILE = """
     def test_setup(perf, begins_badly):
         perf(shop.work, 100)
 
-    class Odd:
-        def __repr__(self):
-            raise KeyError("repr")
-
     def test_property(perf, record_property):
-        for value in (Odd(), {1, 2}, b"bytes", float("nan"), {(1, 2): Odd()}, "\\ud800"):
+        for value in (object(), {1, 2}, b"bytes", float("nan"), {(1, 2): object()}, "\\ud800"):
             record_property("odd", value)
         perf(shop.work, 100)
 
@@ -260,6 +256,31 @@ def test_hostile_tests(project, monkeypatch):
 def project_lines(text, beginning):
     """Return the lines of a module's own functions."""
     return [f"x {line.strip()}" for line in text.splitlines() if line.strip().startswith(beginning)]
+
+
+def test_properties_without_words(project, monkeypatch):
+    temp = own_temp(project, monkeypatch)
+    project.write(
+        test_it="""
+        class Odd:
+            def __repr__(self):
+                raise KeyError("repr")
+
+        def test_circle(perf, record_property):
+            circle = []
+            circle.append(circle)
+            record_property("circle", circle)
+            perf(sorted, [1])
+
+        def test_silent(perf, record_property):
+            record_property("odd", Odd())
+            perf(sorted, [1])
+        """
+    )
+    project.commit()
+    inner = compare(project)
+    assert left_within(10, project, temp) == []
+    assert inner.outcomes == {"passed": 2}
 
 
 ENDLESS = """

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
@@ -572,6 +573,28 @@ def test_tests_inside_of_an_installed_package_stay_parts_of_it(place, index):
         assert packages(sides.base.tree) == {"shop/__init__.py": "release", "shop/fast.so": "built", **tests}
         assert dict(sides.base.pins)["shop"] == str(sides.base.tree)
         assert sides.head.tree == place.top
+
+
+def test_a_release_is_installed_from_the_users_index(shop, tmp_path, monkeypatch):
+    parts = {
+        "shop/__init__.py": "SIDE = 'release'\n",
+        "shop-1.2.dist-info/METADATA": "Metadata-Version: 2.1\nName: shop\nVersion: 1.2\n",
+        "shop-1.2.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "shop-1.2.dist-info/RECORD": "",
+    }
+    with zipfile.ZipFile(tmp_path / "shop-1.2-py3-none-any.whl", "w") as wheel:
+        for name, text in parts.items():
+            wheel.writestr(name, text)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PERFGUARD_CACHE", str(tmp_path / "cache"))
+    sides = shop.prepare("release:1.2")
+    code = "import shop; print(shop.SIDE, shop.__file__)"
+    said = subprocess.run([sides.base.python, "-P", "-c", code], capture_output=True, text=True, check=True).stdout
+    side, file = said.split()
+    assert side == "release"
+    assert Path(file).parent.parent == Path(dict(sides.base.pins)["shop"])
+    assert (tmp_path / "cache") in Path(file).parents
 
 
 @pytest.mark.parametrize("moment", range(6))

@@ -241,7 +241,7 @@ OPTION, ENVIRONMENT, INI = "option", "environment", "ini"
     [
         (OPTION, "--perfguard-target-time", "5 parsecs", "*5 parsecs*--perfguard-target-time*"),
         (OPTION, "--perfguard-target-time", "0 s", "*'0 s'*(--perfguard-target-time)*1 µs or more*write for example*"),
-        (OPTION, "--perfguard-measurement-time", "10 MB", "*--perfguard-max-time*"),
+        (OPTION, "--perfguard-measurement-time", "10 MB", "*--perfguard-measurement-time*"),
         (OPTION, "--perfguard-min-effect", "900 %", "*outside of what makes sense, 0 % to 500 %*'10 %'*"),
         (OPTION, "--perfguard-confidence", "2", "*50 % to 99.9999 %*"),
         (OPTION, "--perfguard-fail-on", "slow", "*unknown outcome 'slow' (--perfguard-fail-on); known: *"),
@@ -251,7 +251,7 @@ OPTION, ENVIRONMENT, INI = "option", "environment", "ini"
         (OPTION, "--perfguard-metrics", "spead", "*unknown metric 'spead' (--perfguard-metrics); known: *"),
         (ENVIRONMENT, "PERFGUARD_SAVE", "maybe", "*'maybe'*(PERFGUARD_SAVE)*write true or false*"),
         (ENVIRONMENT, "PERFGUARD_MAX_TIME", "soon", "*PERFGUARD_MAX_TIME*"),
-        (INI, "perfguard_measurement_time", "soon", "*perfguard_max_time in pytest.ini*"),
+        (INI, "perfguard_measurement_time", "soon", "*perfguard_measurement_time in pytest.ini*"),
         (INI, "perfguard_save", "maybe", "*perfguard_save in pytest.ini*"),
         (INI, "perfguard_budgets", "tests: speed=1", "*unknown budget 'speed' (perfguard_budgets in pytest.ini*"),
         (INI, "perfguard_budgets", "what is this", "*cannot read the line 'what is this'*write a pattern, a colon*"),
@@ -340,7 +340,7 @@ def test_help_names_every_option_and_the_markers(project):
     text = project.start("--help").stdout.str()
     for name in (
         "save", "compare", "report", "disable", "only", "skip", "fail-on", "store", "machine", "target-time",
-        "max-time", "min-effect", "confidence", "gate-contended", "gate-weak", "metrics",
+        "max-time", "measurement-time", "min-effect", "confidence", "gate-contended", "gate-weak", "metrics",
     ):  # fmt: skip
         assert f"--perfguard-{name}" in text
     assert "perfguard_budgets" in text
