@@ -122,6 +122,17 @@ def ignored_in(tree: Path, *patterns: str) -> list[str]:
     return [name for name in listed.split("\0") if name]
 
 
+def read_archive(repository: Path, sha: str) -> bytes:
+    """Return the files of a commit as a tar archive."""
+    done = subprocess.run(  # noqa: S603 - words of ours and a SHA
+        ["git", "archive", "--format=tar", sha],  # noqa: S607 - the one on the path is the user's
+        cwd=repository, env=_environment(), capture_output=True, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise LineageError(f"`git archive` failed in {repository}: {done.stderr.decode('utf-8', 'replace').strip()}")
+    return done.stdout
+
+
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
     return {**kept, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}

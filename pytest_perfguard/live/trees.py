@@ -13,9 +13,8 @@ from collections.abc import Collection, Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path, PurePosixPath
 
-from pytest_perfguard.errors import LineageError
 from pytest_perfguard.live.janitor import Janitor
-from pytest_perfguard.live.repository import files_of, find_sha, git, ignored_in
+from pytest_perfguard.live.repository import files_of, find_sha, git, ignored_in, read_archive
 from pytest_perfguard.model.note import Note
 
 _CACHES = {
@@ -89,7 +88,7 @@ def fill_submodules(source: Path, target: Path) -> Iterator[Note]:
             continue
         sha = fields.split()[1]
         if (source / name / ".git").exists() and find_sha(source / name, sha):
-            tar = io.BytesIO(_archive(source / name, sha))
+            tar = io.BytesIO(read_archive(source / name, sha))
             with tarfile.open(fileobj=tar) as archive:
                 archive.extractall(target / name, filter="data")
         else:
@@ -194,19 +193,6 @@ def _walk(tree: Path) -> Iterator[str]:
         ]  # fmt: skip
         # The `.git` of a submodule is a file, which names a folder of the repository around it.
         yield from ((here / name).relative_to(tree).as_posix() for name in (*names, *links) if name != ".git")
-
-
-def _archive(repository: Path, sha: str) -> bytes:
-    """Return the files of a commit as a tar archive."""
-    import subprocess
-
-    done = subprocess.run(  # noqa: S603 - words of ours and a SHA
-        ["git", "archive", "--format=tar", sha],  # noqa: S607 - the one on the path is the user's
-        cwd=repository, capture_output=True, check=False, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise LineageError(f"git archive failed in {repository}: {done.stderr.decode('utf-8', 'replace').strip()}")
-    return done.stdout
 
 
 def _is_pointer(path: Path) -> bool:
