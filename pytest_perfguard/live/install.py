@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.metadata
 import json
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -31,6 +29,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_perfguard.errors import MeasurementError
+from pytest_perfguard.live.layers import distributions, has_modules, normal_name, write_layer
+from pytest_perfguard.live.locks import Lock
 from pytest_perfguard.model.note import Note
 
 if TYPE_CHECKING:
@@ -133,12 +133,12 @@ def _provide(
 ) -> Installed:
     parent = _inspect(python)
     digest = _digest(work, content, parent, environ=os.environ, now=time.time())
-    folder = cache / "environments" / f"{_normal(work.project) or 'project'}-{digest}"
+    folder = cache / "environments" / f"{normal_name(work.project) or 'project'}-{digest}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = _HELD.get(folder)
         if lock is None:
-            lock = _HELD[folder] = _Lock(folder)
+            lock = _HELD[folder] = Lock(folder)
         built = _build_once(folder, lock, work, parent, progress)
     except OSError as trouble:
         raise MeasurementError(
@@ -154,7 +154,7 @@ def _provide(
     return Installed(python=str(_python_of(folder)), packages_folder=Path(record["packages_folder"]), notes=notes)
 
 
-def _build_once(folder: Path, lock: _Lock, work: _Work, parent: _Parent, progress: Callable[[str], None]) -> bool:
+def _build_once(folder: Path, lock: Lock, work: _Work, parent: _Parent, progress: Callable[[str], None]) -> bool:
     """Return whether it had to be built; it is complete then, and `lock` is shared."""
     built = False
 
@@ -183,7 +183,7 @@ def _build_once(folder: Path, lock: _Lock, work: _Work, parent: _Parent, progres
         progress(f"{work.label}: installed in {time.monotonic() - started:.1f} s")
 
 
-def _build(folder: Path, work: _Work, parent: _Parent, lock: _Lock) -> None:
+def _build(folder: Path, work: _Work, parent: _Parent, lock: Lock) -> None:
     if folder.exists():
         shutil.rmtree(folder)
 
@@ -193,28 +193,28 @@ def _build(folder: Path, work: _Work, parent: _Parent, lock: _Lock) -> None:
     run(parent.python, "-m", "venv", "--without-pip", str(folder))
     python = str(_python_of(folder))
     packages = Path(str(run(python, "-I", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))")).strip())
-    _write_layer(packages, parent, {_normal(work.project)})
+    write_layer(packages, parent.folders, {normal_name(work.project)})
     if run(python, "-P", "-m", "pip", "--version", trying=True) is None:
         _add_pip(python, run)
     pip = (python, "-P", "-m", "pip", "install", "--no-input", "--no-warn-script-location")
-    before = _distributions([packages])
+    before = distributions([packages])
     # By itself first, since pip would be content with the same version in the lower layer.
     run(*pip, "--no-deps", "--ignore-installed", work.target)
-    after = _distributions([packages])
+    after = distributions([packages])
     new = [distribution for name, distribution in after.items() if name not in before]
-    if len(new) != 1 or not _has_modules(new[0]):
+    if len(new) != 1 or not has_modules(new[0]):
         raise MeasurementError(
             f"{work.label} installs no module: `pip install` of it succeeds but leaves no code; "
             "tell its build backend (pyproject.toml) which packages it has, or leave --perfguard-against-install out"
         )
     project = new[0].metadata["Name"]
     wanted = [f"{project}=={new[0].version}"]
-    if "pytest-perfguard" in parent.held and _normal(project) != "pytest-perfguard":
+    if "pytest-perfguard" in parent.held and normal_name(project) != "pytest-perfguard":
         wanted.append(f"pytest-perfguard=={parent.held['pytest-perfguard']}")  # its own needs count in the choice, too
     said = run(*pip, *wanted) or ""
-    own = {name: each.version for name, each in _distributions([packages]).items() if name not in before}
-    own.pop(_normal(project))
-    _write_layer(packages, parent, {_normal(project), *own})
+    own = {name: each.version for name, each in distributions([packages]).items() if name not in before}
+    own.pop(normal_name(project))
+    write_layer(packages, parent.folders, {normal_name(project), *own})
     record = {
         "packages_folder": str(new[0].locate_file("")),
         "notes": [
@@ -239,7 +239,7 @@ def _add_pip(python: str, run: Callable[..., str | None]) -> None:
         )
 
 
-def _run(command: Sequence[str], *, work: _Work, lock: _Lock, log: Path, trying: bool) -> str | None:
+def _run(command: Sequence[str], *, work: _Work, lock: Lock, log: Path, trying: bool) -> str | None:
     """Return what `command` printed; None where it failed and was only `trying`, else `MeasurementError` is raised."""
     with subprocess.Popen(  # noqa: S603
         command,
@@ -311,62 +311,6 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-_LAYER = '''\
-"""Written by pytest-perfguard: puts the packages of the environment below behind those of this one."""
-
-import os
-import site
-import sys
-
-FOLDERS = {folders!r}
-SHADOWED = {shadowed!r}
-
-
-def extend():
-    # Added even where they are on the path: older pips run this again to learn what to keep out of isolated builds.
-    known = set()
-    for folder in FOLDERS:
-        sys.path.append(folder)
-        known.add(os.path.normcase(folder))
-        names = sorted(os.listdir(folder)) if os.path.isdir(folder) else ()
-        for name in names:
-            if name.endswith(".pth") and not name.startswith(".") and os.path.join(folder, name) not in SHADOWED:
-                site.addpackage(folder, name, known)
-'''
-
-
-def _write_layer(packages: Path, parent: _Parent, own: set[str]) -> None:
-    """Put the packages of `parent` below those in `packages`, less the .pth files of the distributions that are `own`.
-
-    Those are how an editable install puts a checkout of the project in front of everything.
-    """
-    below = _distributions(parent.folders)
-    shadowed = [
-        str(Path(str(file.locate())).absolute())
-        for name in sorted(own & below.keys())
-        for file in below[name].files or ()
-        if file.suffix == ".pth"
-    ]
-    text = _LAYER.format(folders=list(parent.folders), shadowed=shadowed)
-    (packages / "_perfguard_layer.py").write_text(text, encoding="utf-8")
-    (packages / "zz_perfguard_layer.pth").write_text("import _perfguard_layer; _perfguard_layer.extend()\n", "utf-8")
-
-
-def _distributions(folders: Iterable[str | Path]) -> dict[str, importlib.metadata.Distribution]:
-    """Return what is installed in `folders` by normalized name, the first of each."""
-    importlib.metadata.MetadataPathFinder().invalidate_caches()
-    found: dict[str, importlib.metadata.Distribution] = {}
-    for each in importlib.metadata.distributions(path=[str(folder) for folder in folders]):
-        name = each.metadata["Name"]
-        if name:
-            found.setdefault(_normal(name), each)
-    return found
-
-
-def _has_modules(distribution: importlib.metadata.Distribution) -> bool:
-    return any(not file.parts[0].endswith((".dist-info", ".egg-info")) for file in distribution.files or ())
-
-
 def _remarks(label: str, own: Mapping[str, str], below: Mapping[str, str], said: str) -> Iterator[Note]:
     if own:
         listed = ", ".join(
@@ -413,7 +357,7 @@ def _inspect(python: str) -> _Parent:
         raise MeasurementError(f"{python} cannot be used for environments of base and head: {last}; check that it runs")
     told = json.loads(ended.stdout.strip().splitlines()[-1])
     folders = tuple(dict.fromkeys(folder for folder in told["folders"] if Path(folder).is_dir()))
-    held = {name: each.version for name, each in _distributions(folders).items()}
+    held = {name: each.version for name, each in distributions(folders).items()}
     return _Parent(python=python, identity=json.dumps(told["identity"]), folders=folders, held=held)
 
 
@@ -436,11 +380,11 @@ _SHAPING = (
 
 def _digest(work: _Work, content: Iterable[str], parent: _Parent, *, environ: Mapping[str, str], now: float) -> str:
     """Return the key of an environment: all that decides what is in it, and the week that it was built in."""
-    held = {name: version for name, version in parent.held.items() if name != _normal(work.project)}
+    held = {name: version for name, version in parent.held.items() if name != normal_name(work.project)}
     compiler = shutil.which(shlex.split(environ.get("CC") or "cc")[0])
     decisive = (
         _LAYOUT,
-        _normal(work.project),
+        normal_name(work.project),
         list(content),
         parent.identity,
         parent.folders,
@@ -469,10 +413,6 @@ def _declared_name(tree: Path) -> str:
     return ""
 
 
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def _python_of(folder: Path) -> Path:
     return folder / "Scripts" / "python.exe" if sys.platform == "win32" else folder / "bin" / "python"
 
@@ -491,7 +431,7 @@ def _prune(environments: Path, kept: int = KEPT) -> None:
     for rank, (used, folder) in enumerate(ranked):
         if (rank < kept and used) or folder in _HELD:
             continue
-        lock = _Lock(folder)
+        lock = Lock(folder)
         if lock.acquire(exclusive=True, wait=False):
             (folder / _COMPLETE).unlink(missing_ok=True)  # first: half of it gone, it is no longer complete
             shutil.rmtree(folder, ignore_errors=True)
@@ -499,74 +439,5 @@ def _prune(environments: Path, kept: int = KEPT) -> None:
         lock.release()
 
 
-class _Lock:
-    """The lock of one environment: shared by those who use it, exclusive for who builds or removes it.
-
-    It is the system's, so it ends with the process that holds it, in whatever way that ends.
-    """
-
-    __slots__ = ("_handle", "path")
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder.with_name(f"{folder.name}.lock")
-        self._handle: int | None = None
-
-    def acquire(self, *, exclusive: bool, wait: bool = True) -> bool:
-        """Hold it in this way from now on, instead of any other; return whether it could be had."""
-        while True:
-            if self._handle is None:
-                self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
-            if not _lock(self._handle, exclusive=exclusive, wait=wait):
-                return False
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(self._handle), self.path.stat()):
-                    return True
-            self.release()  # somebody removed the file while we waited: lock the new one
-
-    def release(self) -> None:
-        """Give it up; nothing happens where it is not held."""
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
-
-    def remove(self) -> None:
-        """Remove the file of a lock that is held exclusively."""
-        with contextlib.suppress(PermissionError):  # Windows keeps open files
-            self.path.unlink(missing_ok=True)
-
-    def shared_with_children(self) -> tuple[int, ...]:
-        """Return what a child process inherits, so that one that outlives this process goes on holding the lock."""
-        return (self._handle,) if self._handle is not None and sys.platform != "win32" else ()
-
-
-_HELD: dict[Path, _Lock] = {}
+_HELD: dict[Path, Lock] = {}
 """The environments that this process uses, until it ends."""
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(handle: int, *, exclusive: bool, wait: bool) -> bool:
-        everything = 2**30  # bytes: who shares locks one of its own, who has it alone locks all
-        os.lseek(handle, 0, os.SEEK_SET)
-        with contextlib.suppress(OSError):
-            msvcrt.locking(handle, msvcrt.LK_UNLCK, everything)
-        while True:
-            os.lseek(handle, 0 if exclusive else os.getpid() % everything, os.SEEK_SET)
-            try:
-                msvcrt.locking(handle, msvcrt.LK_NBLCK, everything if exclusive else 1)
-            except OSError:
-                if not wait:
-                    return False
-                time.sleep(0.2)
-            else:
-                return True
-
-else:
-    import fcntl
-
-    def _lock(handle: int, *, exclusive: bool, wait: bool) -> bool:
-        try:
-            fcntl.flock(handle, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            return False
-        return True

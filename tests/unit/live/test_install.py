@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from pytest_perfguard.errors import MeasurementError
-from pytest_perfguard.live import install
-from pytest_perfguard.live.install import _Lock, _Parent, _Work
+from pytest_perfguard.live import install, layers
+from pytest_perfguard.live.install import _Parent, _Work
+from pytest_perfguard.live.locks import Lock
 
 WORK = _Work(target="/tree", project="My.Project", label="my project")
 PARENT = _Parent(python="python", identity="3.11", folders=("/packages",), held={"six": "1.16", "my-project": "2"})
@@ -134,7 +135,7 @@ class TestLayer:
 
     def test_puts_the_lower_packages_behind_with_their_pth_files(self, layered, tmp_path):
         below, packages, parent = layered
-        install._write_layer(packages, parent, set())
+        layers.write_layer(packages, parent.folders, set())
         self.extend(packages)
         assert sys.path == [
             "first",
@@ -146,24 +147,24 @@ class TestLayer:
 
     def test_leaves_out_the_pth_files_of_what_it_holds_itself(self, layered, tmp_path):
         _, packages, parent = layered
-        install._write_layer(packages, parent, {"proj-x"})
+        layers.write_layer(packages, parent.folders, {"proj-x"})
         self.extend(packages)
         assert str(tmp_path / "other") in sys.path
         assert str(tmp_path / "proj_x") not in sys.path
 
     def test_adds_them_again_for_the_isolated_builds_of_pip(self, layered):
         below, packages, parent = layered
-        install._write_layer(packages, parent, set())
+        layers.write_layer(packages, parent.folders, set())
         self.extend(packages)
         self.extend(packages)
         assert sys.path.count(str(below)) == 2
 
     def test_only_the_first_of_a_name_counts(self, layered, tmp_path):
         below, packages, _ = layered
-        assert {name: each.version for name, each in install._distributions([packages, below, below]).items()} == {
+        assert {name: each.version for name, each in layers.distributions([packages, below, below]).items()} == {
             "proj-x": "1"
         }
-        assert isinstance(install._distributions([below])["proj-x"], importlib.metadata.Distribution)
+        assert isinstance(layers.distributions([below])["proj-x"], importlib.metadata.Distribution)
 
 
 class TestPip:
@@ -222,9 +223,9 @@ class TestPrune:
         ]
 
     def test_never_one_that_is_in_use(self, environments):
-        lock = _Lock(environments / "project-0")
+        lock = Lock(environments / "project-0")
         assert lock.acquire(exclusive=False)
-        building = _Lock(environments / "project-unfinished")
+        building = Lock(environments / "project-unfinished")
         assert building.acquire(exclusive=True)
         install._prune(environments, kept=2)
         assert {"project-0", "project-0.lock", "project-unfinished"} <= {*self.names(environments)}
@@ -237,7 +238,7 @@ class TestPrune:
 
 class TestLock:
     def test_is_shared_by_users_and_exclusive_for_builders(self, tmp_path):
-        first, second = _Lock(tmp_path / "a"), _Lock(tmp_path / "a")
+        first, second = Lock(tmp_path / "a"), Lock(tmp_path / "a")
         assert first.acquire(exclusive=False)
         assert second.acquire(exclusive=False)
         assert not second.acquire(exclusive=True, wait=False)
@@ -248,7 +249,7 @@ class TestLock:
         first.release()
 
     def test_a_file_that_was_removed_meanwhile_does_not_count(self, tmp_path):
-        first, second = _Lock(tmp_path / "a"), _Lock(tmp_path / "a")
+        first, second = Lock(tmp_path / "a"), Lock(tmp_path / "a")
         assert first.acquire(exclusive=True)
         first.remove()
         assert second.acquire(exclusive=True, wait=False)
