@@ -48,8 +48,8 @@ class Rule:
     certain: float = 0.75
     """Share of the margin that a change must exceed with certainty; its best estimate must exceed the whole.
 
-    With the whole margin here too, more pairs are needed for a change of twice the margin; with half of it, a layout
-    that lastingly favours one side by 0.4 % fails a run four times as often."""
+    With the whole margin here too, more pairs are needed for a change of twice the margin; with half of it, what
+    lastingly favours one side by 0.3 % failed four times as many simulated runs (`docs/design.md`)."""
     suspect: float = 0.5
     """The same for the search."""
     search_level: float = 0.003
