@@ -13,13 +13,13 @@ from pytest_perfguard.model import Note, QueryLog, Statement, StatementKind
 from pytest_perfguard.model.metric import QUERIES, READS, WRITES, Metric
 from pytest_perfguard.model.protocols import Reading
 from pytest_perfguard.probes.queries import drivers
-from pytest_perfguard.probes.queries.callsite import describe
+from pytest_perfguard.probes.watch.callsite import describe
 from pytest_perfguard.probes.queries.fingerprint import Shape, analyse
-from pytest_perfguard.probes.queries.importing import ImportWatch
-from pytest_perfguard.probes.queries.source import Source
-from pytest_perfguard.probes.queries.source_sqlalchemy import SQLAlchemySource
-from pytest_perfguard.probes.queries.source_sqlite3 import Sqlite3Source, open_connections
-from pytest_perfguard.probes.queries.tape import Entry, Recording, Tape
+from pytest_perfguard.probes.watch.importing import ImportWatch
+from pytest_perfguard.probes.watch.source import Source
+from pytest_perfguard.probes.queries.sources.sqlalchemy import SQLAlchemySource
+from pytest_perfguard.probes.queries.sources.sqlite3 import Sqlite3Source, open_connections
+from pytest_perfguard.probes.watch.tape import Entry, Recording, Tape
 
 _COUNTED = (StatementKind.READ, StatementKind.WRITE)
 

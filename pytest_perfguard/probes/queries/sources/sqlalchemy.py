@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pytest_perfguard.model import StatementKind
-from pytest_perfguard.probes.queries.tape import Tape
+from pytest_perfguard.probes.watch.tape import Tape
 
 _EVENTS = ("do_execute", "do_executemany", "do_execute_no_params")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from pytest_perfguard.model import Note
 from pytest_perfguard.model.metric import QUERIES, READS, WRITES
-from pytest_perfguard.probes.queries.tape import Tape
+from pytest_perfguard.probes.watch.tape import Tape
 
 UNDERMINED = (QUERIES.name, READS.name, WRITES.name)
 """What cannot be trusted where statements may have gone unseen."""

@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from pytest_perfguard.probes.queries.callsite import describe, locate
+from pytest_perfguard.probes.watch.callsite import describe, locate
 
 ROOT = Path(__file__).parents[4]
 HERE = Path(__file__).relative_to(ROOT).as_posix()

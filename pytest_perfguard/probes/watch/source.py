@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-from pytest_perfguard.probes.queries.tape import Tape
+from pytest_perfguard.probes.watch.tape import Tape
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import NamedTuple
 
 from pytest_perfguard.model import Note, StatementKind
-from pytest_perfguard.probes.queries.callsite import Site, locate
+from pytest_perfguard.probes.watch.callsite import Site, locate
 
 
 class Entry(NamedTuple):

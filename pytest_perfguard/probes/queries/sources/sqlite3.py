@@ -12,9 +12,9 @@ from types import BuiltinMethodType
 from typing import Any
 
 from pytest_perfguard.model import Note
-from pytest_perfguard.probes.queries.tape import Tape
+from pytest_perfguard.probes.watch.tape import Tape
 from pytest_perfguard.probes.queries.tokens import split
-from pytest_perfguard.probes.queries.trace import UNDERMINED, Tracer, follows
+from pytest_perfguard.probes.queries.sources.sqlite3_trace import UNDERMINED, Tracer, follows
 
 _DIALECT = "sqlite"
 _DRIVER = "sqlite3"

@@ -1,0 +1,1 @@
+"""The libraries whose statements can be seen, one module each."""

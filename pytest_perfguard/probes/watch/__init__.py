@@ -1,0 +1,1 @@
+"""How statements and requests of libraries are seen: what every watched library shares."""
