@@ -31,7 +31,7 @@ def encode_record(record: Record, scales: Mapping[str, float]) -> str:
     line: Plain = [record.key.test, record.key.name, [_encode_summary(item, scales) for item in record.summaries]]
     extras: dict[str, Any] = {}
     if record.queries is not None:
-        extras["queries"] = to_plain(record.queries)
+        extras["queries"] = _encode_log(record.queries)
     if record.contended:
         extras["contended"] = True
     if extras:
@@ -54,6 +54,15 @@ def decode_record(line: Plain, scales: Mapping[str, float]) -> Record:
         raise StoreFormatError(
             f"the record {json.dumps(line)[:80]} cannot be read ({error}); delete its run, or restore it from git"
         ) from error
+
+
+_KEPT = ("fingerprint", "kind", "count", "distinct", "tables", "function", "driver")
+"""What is stored of a statement; the rest belongs to one run, as lines do, which age."""
+
+
+def _encode_log(log: QueryLog) -> dict[str, Any]:
+    plain: dict[str, Any] = to_plain(log.kept())
+    return {**plain, "statements": [{name: each[name] for name in _KEPT} for each in plain["statements"]]}
 
 
 def is_record(line: object) -> bool:

@@ -25,7 +25,7 @@ from pytest_perfguard.model.measurement import Measurement
 from pytest_perfguard.model.metric import REFERENCE, Metric
 from pytest_perfguard.model.note import Note
 from pytest_perfguard.model.protocols import Probe, Reading
-from pytest_perfguard.model.queries import QueryLog
+from pytest_perfguard.model.queries import QueryLog, merge_logs
 from pytest_perfguard.model.sample import Series
 
 PROGRESS_SECONDS = 1.0
@@ -129,7 +129,7 @@ class Runner:
             key=plan.key,
             group=plan.method.group,
             series=tuple(series),
-            queries=last_log(passes),
+            queries=log_of(passes),
             notes=tuple(dict.fromkeys((*disturbed, *notes, *(note for reading in passes for note in reading.notes)))),
         )
         return result, measurement
@@ -221,9 +221,9 @@ def to_series(metrics: Sequence[Metric], readings: Sequence[Reading], iterations
     return tuple(Series(metric=metric, values=values, iterations=iterations) for metric, values in columns if values)
 
 
-def last_log(readings: Sequence[Reading]) -> QueryLog | None:
-    """Return the statements of the last reading that saw any."""
-    return next((reading.queries for reading in reversed(readings) if reading.queries is not None), None)
+def log_of(readings: Sequence[Reading]) -> QueryLog | None:
+    """Return the statements and the requests of the last readings that saw any."""
+    return merge_logs([reading.queries for reading in readings])
 
 
 def _perform(caller: Caller, block: Block) -> Reply:

@@ -9,13 +9,14 @@ from pytest_perfguard.model.measurement import Key, Measurement
 from pytest_perfguard.model.metric import BUILTIN, Better, Metric, Nature, Reduce, Tolerance, custom
 from pytest_perfguard.model.note import Note
 from pytest_perfguard.model.pairs import Contest, Replicate, Stage, Trial
-from pytest_perfguard.model.queries import QueryLog, Statement, StatementKind
+from pytest_perfguard.model.queries import COUNTED, QueryLog, Statement, StatementKind, merge_logs
 from pytest_perfguard.model.run import Run
 from pytest_perfguard.model.sample import Series, low_quantile
 from pytest_perfguard.model.verdict import SEVERITY, Effect, Interval, Outcome, Verdict
 
 __all__ = [
     "BUILTIN",
+    "COUNTED",
     "Baseline",
     "Better",
     "Budget",
@@ -49,4 +50,5 @@ __all__ = [
     "Verdict",
     "custom",
     "low_quantile",
+    "merge_logs",
 ]

@@ -105,6 +105,40 @@ READS = Metric(
 WRITES = Metric(
     name="writes", unit=Unit.COUNT, nature=Nature.EXACT, description="database statements that write",
 )  # fmt: skip
+
+
+def _beside_queries(name: str, description: str, unit: Unit = Unit.COUNT, nature: Nature = Nature.EXACT) -> Metric:
+    """Return the definition of what follows from the statements of a call: it has budgets, and no baseline of its own.
+
+    When the statements change, their number or their list says so; one cause should not be several regressions.
+    """
+    scale = _NS if unit is Unit.SECONDS else 1.0
+    reduce = Reduce.MEDIAN if nature is Nature.TIMED else Reduce.MAXIMUM
+    return Metric(
+        name=name, unit=unit, nature=nature, description=description, reduce=reduce, scale=scale, compared=False
+    )
+
+
+ROUND_TRIPS = _beside_queries("round_trips", "times a database was asked and waited for; a batch or pipeline is one")
+DUPLICATES = _beside_queries("duplicates", "reads made again with the same parameters, with no write in between")
+N_PLUS_ONE = _beside_queries("n_plus_one", "places that read once for each of 3 or more parameter sets in a loop")
+BATCHABLE = _beside_queries("batchable", "places that write once for each of 3 or more parameter sets in a loop")
+SELECT_STAR = _beside_queries("select_star", "statements that select all columns of a table with *")
+ROWS = _beside_queries("rows", "rows that databases gave back")
+UNINDEXED = _beside_queries("unindexed", "different statements with a filter or join that no index can serve")
+CONNECTIONS_OPENED = _beside_queries("connections_opened", "database connections opened")
+CONNECTIONS_LEAKED = _beside_queries("connections_leaked", "connections left open, or not given back to their pool")
+POOL_IN_USE = _beside_queries("pool_in_use", "most connections that pools had lent at one time")
+SCALING = _beside_queries("scaling", "different statements whose number grows with the data")
+QUERY_P95 = _beside_queries("query_p95", "time that 95 % of statements stay within", Unit.SECONDS, Nature.TIMED)
+SLOWEST_QUERY = _beside_queries("slowest_query", "time of the slowest statement", Unit.SECONDS, Nature.TIMED)
+DB_TIME = _beside_queries("db_time", "time of all statements together", Unit.SECONDS, Nature.TIMED)
+POOL_WAIT_P95 = _beside_queries(
+    "pool_wait_p95", "time that 95 % of waits for a connection of a pool stay within", Unit.SECONDS, Nature.TIMED
+)
+HTTP_CALLS = Metric(
+    name="http_calls", unit=Unit.COUNT, nature=Nature.EXACT, description="outgoing calls over HTTP",
+)  # fmt: skip
 CALLS = Metric(
     name="calls", unit=Unit.COUNT, nature=Nature.EXACT, reduce=Reduce.MINIMUM,
     description="calls of Python and built-in functions",
@@ -130,9 +164,25 @@ BUILTIN: dict[str, Metric] = {
         *(TIME, WALL, CPU, REFERENCE),
         *(MEMORY, RETAINED, RESULT_SIZE),
         *(QUERIES, READS, WRITES),
+        *(ROUND_TRIPS, DUPLICATES, N_PLUS_ONE, BATCHABLE, SELECT_STAR, ROWS, UNINDEXED, SCALING),
+        *(QUERY_P95, SLOWEST_QUERY, DB_TIME),
+        *(CONNECTIONS_OPENED, CONNECTIONS_LEAKED, POOL_IN_USE, POOL_WAIT_P95),
+        *(HTTP_CALLS,),
         *(CALLS, WORK, INSTRUCTIONS, CALLGRIND),
     )
 }
+
+OF_QUERIES = frozenset(
+    metric.name
+    for metric in (
+        *(QUERIES, READS, WRITES, ROUND_TRIPS, DUPLICATES, N_PLUS_ONE, BATCHABLE, SELECT_STAR, ROWS, UNINDEXED),
+        *(QUERY_P95, SLOWEST_QUERY, DB_TIME, CONNECTIONS_OPENED, CONNECTIONS_LEAKED, POOL_IN_USE, POOL_WAIT_P95),
+    )
+)
+"""Metrics read off the statements and connections of a call."""
+
+OF_TABLES = frozenset({"queries", "reads", "writes"})
+"""Metrics that can be limited for single tables."""
 
 OF_ONE_PYTHON = frozenset({"calls", "work", "instructions", "callgrind"})
 """Metrics whose values mean something else with another version of Python."""

@@ -14,7 +14,7 @@ from _pytest.unittest import TestCaseFunction
 
 from pytest_perfguard.engine import Engine, Task
 from pytest_perfguard.errors import MeasurementError
-from pytest_perfguard.measure.runner import last_log, observe, to_series
+from pytest_perfguard.measure.runner import log_of, observe, to_series
 from pytest_perfguard.model.measurement import Key, Measurement
 from pytest_perfguard.model.protocols import Probe, Reading
 from pytest_perfguard.model.sample import Series
@@ -101,7 +101,7 @@ class BodyPasses:
             key=Key(test=self._task.test),
             series=(*timing, *series),
             group=self._task.method.group,
-            queries=last_log([reading for each in self._passes for reading in each.readings]),
+            queries=log_of([reading for each in self._passes for reading in each.readings]),
             notes=tuple(notes),
         )
         return [self._engine.complete(measurement)]

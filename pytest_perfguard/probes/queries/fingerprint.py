@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
 from functools import lru_cache
 
 from pytest_perfguard.model import StatementKind
 from pytest_perfguard.probes.queries.kinds import classify
 from pytest_perfguard.probes.queries.tables import find_tables
 from pytest_perfguard.probes.queries.tokens import VALUE, cut
+from pytest_perfguard.probes.watch.tape import Shape
 
 _CACHED = 4096
 _TOO_LONG = 20_000
@@ -40,15 +41,6 @@ _TIGHT_AFTER = frozenset({"(", ".", "[", "::"})
 _SPACED = (_OPERATORS | KEYWORDS) - _TIGHT_AFTER
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """What is kept of a statement's text."""
-
-    fingerprint: str
-    kind: StatementKind
-    tables: tuple[str, ...]
-
-
 def fingerprint(sql: str, dialect: str = "") -> str:
     """Return `sql` with `?` for each value, with lists of values cut to one, and in one way of writing.
 
@@ -74,14 +66,19 @@ def analyse(sql: str, dialect: str = "") -> Shape:
 
 
 def _analyse(sql: str, dialect: str) -> Shape:
-    tokens = _normalise(cut(sql, dialect))
+    raw = cut(sql, dialect)
+    tokens, batch = _normalise(raw)
     text = _join(tokens)
     for _ in range(_ROUNDS if "@@" in text or not _AMBIGUOUS.isdisjoint(tokens) else 0):
-        again = _join(_normalise(cut(text, dialect)))
+        again = _join(_normalise(cut(text, dialect))[0])
         if again == text:
             break
         text = again
-    return Shape(fingerprint=text, kind=classify(tokens), tables=find_tables(tokens))
+    return Shape(text, classify(tokens), find_tables(tokens), batch or _OF_ARRAY.search(text) is not None)
+
+
+_OF_ARRAY = re.compile(r"\b(?:ANY|(?i:unnest|json_each|json_table|openjson))\s?\(\?")
+"""One placeholder that stands for many values."""
 
 
 _AMBIGUOUS = frozenset("#:%$@+-\\")
@@ -91,8 +88,10 @@ _ROUNDS = 4
 _analyse_cached = lru_cache(maxsize=_CACHED)(_analyse)
 
 
-def _normalise(tokens: list[str]) -> list[str]:
+def _normalise(tokens: list[str]) -> tuple[list[str], bool]:
+    """Return the tokens without their values, and whether lists or rows of values were cut short."""
     out: list[str] = []
+    batch = False
     opened: list[int] = []
     row_end = -1
     keyword = _CASES.get
@@ -113,14 +112,17 @@ def _normalise(tokens: list[str]) -> list[str]:
                 continue
             if before == "," and start - 1 == row_end and part == ")":
                 del out[row_end:]
+                batch = True
                 continue
             if (before in _LISTS or part == "]") and len(out) > start + 2:
-                out[start + 1 :] = _shorten(out[start + 1 :])
+                short = _shorten(out[start + 1 :])
+                batch = batch or len(short) < len(out) - start - 1
+                out[start + 1 :] = short
         out.append(part)
     while out and out[-1] == ";":
         out.pop()
     _forget_names(out)
-    return out
+    return out, batch
 
 
 def _shorten(content: list[str]) -> list[str]:

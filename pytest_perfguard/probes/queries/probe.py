@@ -1,118 +1,151 @@
-"""The instrument that counts database statements."""
+"""The instruments that read database statements: how many, which, and how long they take."""
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from pytest_perfguard.errors import ProbeError
-from pytest_perfguard.model import Note, QueryLog, Statement, StatementKind
+from pytest_perfguard.model import Note, StatementKind
+from pytest_perfguard.model import metric as metrics_of
 from pytest_perfguard.model.metric import QUERIES, READS, WRITES, Metric
 from pytest_perfguard.model.protocols import Reading
 from pytest_perfguard.probes.queries import drivers
-from pytest_perfguard.probes.watch.callsite import describe
-from pytest_perfguard.probes.queries.fingerprint import Shape, analyse
-from pytest_perfguard.probes.watch.importing import ImportWatch
-from pytest_perfguard.probes.watch.source import Source
-from pytest_perfguard.probes.queries.sources.sqlalchemy import SQLAlchemySource
-from pytest_perfguard.probes.queries.sources.sqlite3 import Sqlite3Source, open_connections
-from pytest_perfguard.probes.watch.tape import Entry, Recording, Tape
+from pytest_perfguard.probes.queries.log import Finding, Read, make_log, percentile, read, repetitions
+from pytest_perfguard.probes.queries.sources import SOURCES
+from pytest_perfguard.probes.queries.sources.sqlite3 import open_connections
+from pytest_perfguard.probes.watch.hub import Hub
+from pytest_perfguard.probes.watch.tape import Entry, Opening, Planner, Recording
 
 _COUNTED = (StatementKind.READ, StatementKind.WRITE)
+
+_HUB = Hub(SOURCES)
 
 
 class QueryProbe:
     """Counts the statements of a call, in all its threads, and groups them by text and by place in the user's code.
 
-    `root` is the folder that paths are shown relative to; the working directory by default. A block in which no
-    statement could have been seen is a `ProbeError`, never a count of 0.
+    `root` is the folder that paths are shown relative to; the working directory by default. `metrics` are names of
+    those wanted beside queries, reads and writes. A block in which no statement could have been seen is a `ProbeError`,
+    never a count of 0.
     """
 
-    metrics: tuple[Metric, ...] = (QUERIES, READS, WRITES)
     intrusive = True
     warmup = 1
     rounds = 1
     wants_result = False
 
-    def __init__(self, root: Path | None = None) -> None:
+    def __init__(self, root: Path | None = None, metrics: Iterable[str] = ()) -> None:
         self._root = root or Path.cwd()
+        wanted = [metrics_of.BUILTIN[name] for name in sorted(set(metrics)) if name in _EXACT]
+        self.metrics: tuple[Metric, ...] = tuple(dict.fromkeys((QUERIES, READS, WRITES, *wanted)))
+        self._names = frozenset(metric.name for metric in self.metrics)
 
     def start(self) -> Recording:
         """Record from now on; libraries that are imported later in the block are watched from their import on."""
-        recording = Recording()
+        recording = Recording(counts_rows="rows" in self._names, planner=self._planner())
         _HUB.enter(recording)
         return recording
 
     def stop(self, token: Recording, result: object = None) -> Reading:
         """End the recording, and return counts, the log and what limits them."""
         _HUB.leave(token)
-        entries = [entry for entry in token.entries if entry.counts is None or entry.counts()]
-        blind = _check_backends(entries)
-        groups = [(entry, _shape(entry)) for entry in entries]
-        kinds = Counter(entry.kind or shape.kind for entry, shape in groups)
-        covered = any(entry.dialect == "sqlite" and entry.driver != "sqlite3" for entry in entries)
-        notes = [note for note in token.notes if not (covered and note.code == "unseen-connection")]
-        reads, writes = (kinds[kind] for kind in _COUNTED)
-        return Reading(
-            values={QUERIES.name: reads + writes, READS.name: reads, WRITES.name: writes},
-            queries=_log(groups, self._root),
-            notes=(*notes, *([_uninstrumented(blind)] if blind else [])),
-        )
+        leaked = [opening for opening in (*token.openings, *token.loans.out.values()) if opening.is_open()]
+        reads = read(token.entries)
+        notes = _limits(token, reads)
+        log = make_log(reads, self._root, opened=token.openings, leaked=leaked)
+        return Reading(values=self._values(token, reads, leaked), queries=log, notes=notes)
+
+    def _planner(self) -> Planner | None:
+        if "unindexed" not in self._names:
+            return None
+        from pytest_perfguard.probes.queries.plans import IndexPlanner
+
+        return IndexPlanner()
+
+    def _values(self, token: Recording, reads: list[Read], leaked: list[Opening]) -> dict[str, int]:
+        kinds = Counter(each.kind for each in reads)
+        counted = [each for each in reads if each.kind in _COUNTED]
+        log = make_log(counted, self._root, opened=(), leaked=())
+        values = {
+            "queries": len(counted),
+            "reads": kinds[StatementKind.READ],
+            "writes": kinds[StatementKind.WRITE],
+            "round_trips": sum(each.entry.trips for each in counted),
+            "duplicates": len(repetitions(reads)),
+            "n_plus_one": sum(statement.n_plus_one for statement in log.statements),
+            "batchable": sum(statement.batchable for statement in log.statements),
+            "select_star": sum(statement.count for statement in log.statements if statement.selects_star),
+            "rows": sum(each.entry.rows for each in counted),
+            "unindexed": len({each.shape.fingerprint for each in counted if isinstance(each.entry.finding, Finding)}),
+            "connections_opened": len(token.openings),
+            "connections_leaked": len(leaked),
+            "pool_in_use": token.loans.most,
+        }
+        return {name: value for name, value in values.items() if name in self._names}
 
 
-class _Hub:
-    """Holds the sources in place for as long as one block at least records."""
+class QueryTimeProbe:
+    """Times the statements of a call: the slowest, the 95 % quantile, all together; and waits for pools' connections.
 
-    def __init__(self, sources: tuple[Source, ...]) -> None:
-        self.sources = sources
-        self._tape = Tape()
-        self._lock = threading.RLock()
-        self._depth = 0
-        self._undo: dict[str, Callable[[], None]] = {}
-        self._watch = ImportWatch({source.module: self._install_loaded for source in sources})
+    The time of a statement is what the driver takes until it returns, its rows fetched or not. `root` and errors are as
+    for `QueryProbe`.
+    """
 
-    def enter(self, recording: Recording) -> None:
-        with self._lock:
-            self._tape.attach(recording)
-            self._depth += 1
-            if self._depth > 1:
-                return
-            self._watch.start()
-            try:
-                self._install_loaded()
-            except Exception as error:
-                self.leave(recording)
-                raise ProbeError(f"statements cannot be watched here: {error}; report this as a bug") from error
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        metrics_of.QUERY_P95, metrics_of.SLOWEST_QUERY, metrics_of.DB_TIME, metrics_of.POOL_WAIT_P95,
+    )  # fmt: skip
+    intrusive = True
+    warmup = 1
+    rounds = 5
+    wants_result = False
 
-    def leave(self, recording: Recording) -> None:
-        with self._lock:
-            self._depth -= 1
-            try:
-                if self._depth == 0:
-                    self._watch.stop()
-                    while self._undo:
-                        self._undo.popitem()[1]()
-            finally:
-                self._tape.detach(recording)
+    def __init__(self, root: Path | None = None) -> None:
+        self._root = root or Path.cwd()
 
-    def _install_loaded(self) -> None:
-        with self._lock:
-            for source in self.sources:
-                if self._depth and source.name not in self._undo and source.installed():
-                    self._undo[source.name] = source.install(self._tape)
+    def start(self) -> Recording:
+        """Record from now on."""
+        recording = Recording()
+        _HUB.enter(recording)
+        return recording
+
+    def stop(self, token: Recording, result: object = None) -> Reading:
+        """End the recording, and return times and the log."""
+        _HUB.leave(token)
+        reads = read(token.entries)
+        notes = _limits(token, reads)
+        times = [each.entry.nanoseconds for each in reads if each.kind in _COUNTED and each.entry.nanoseconds >= 0]
+        untimed = sum(each.kind in _COUNTED and each.entry.nanoseconds < 0 for each in reads)
+        values = {
+            "query_p95": percentile(times, 0.95),
+            "slowest_query": max(times, default=0),
+            "db_time": sum(times),
+            "pool_wait_p95": percentile(token.loans.waits, 0.95),
+        }
+        log = make_log(reads, self._root, opened=(), leaked=())
+        return Reading(values=values, queries=log, notes=(*notes, *([_untimed(untimed)] if untimed else [])))
 
 
-_HUB = _Hub((Sqlite3Source(), SQLAlchemySource()))
+_EXACT = metrics_of.OF_QUERIES - {metric.name for metric in QueryTimeProbe.metrics}
+
+
+def _limits(token: Recording, reads: list[Read]) -> tuple[Note, ...]:
+    """Return what limits a recording; raise where nothing could have been seen at all."""
+    entries = [each.entry for each in reads]
+    blind = _check_backends(entries)
+    covered = any(entry.dialect == "sqlite" and entry.driver != "sqlite3" for entry in entries)
+    notes = [note for note in token.notes if not (covered and note.code == "unseen-connection")]
+    return (*notes, *([_uninstrumented(blind)] if blind else []))
 
 
 def _check_backends(entries: list[Entry]) -> list[str]:
     """Return the drivers that are loaded and could not be seen; raise where nothing could have been seen at all."""
     blind = drivers.loaded()
-    names = " and ".join(source.name for source in _HUB.sources)
-    if not any(source.installed() for source in _HUB.sources):
+    installed = _HUB.installed()
+    if not installed:
+        names = ", ".join(source.name for source in _HUB.sources)
         beside = f" (loaded: {', '.join(blind)})" if blind else ""
         raise ProbeError(
             f"no library is loaded whose statements can be counted{beside}; known: {names}. "
@@ -127,60 +160,27 @@ def _check_backends(entries: list[Entry]) -> list[str]:
     engines = drivers.engine_drivers()
     blind = drivers.uncovered(blind, engines)
     if blind and not entries and not engines and not open_connections():
+        known = ", ".join(source.name for source in _HUB.sources)
         raise ProbeError(
             f"no statement was seen, but {', '.join(blind)} is loaded, whose statements cannot be counted; "
-            f"known: {names}. Reach the database through one of them, or take the budget on queries away"
+            f"known: {known}. Reach the database through one of them, or take the budget on queries away"
         )
     return blind
-
-
-def _shape(entry: Entry) -> Shape:
-    return analyse(entry.sql, entry.dialect)
-
-
-def _log(groups: list[tuple[Entry, Shape]], root: Path) -> QueryLog:
-    found: dict[tuple[str, StatementKind, str], _Group] = {}
-    for entry, shape in groups:
-        function, line = describe(entry.site, root)
-        key = (shape.fingerprint, entry.kind or shape.kind, function)
-        group = found.setdefault(key, _Group(shape.tables, line))
-        group.count += 1
-        group.parameters.add(entry.digest)
-    statements = [
-        Statement(
-            fingerprint=text,
-            kind=kind,
-            count=group.count,
-            distinct=len(group.parameters),
-            tables=group.tables,
-            function=function,
-            line=group.line,
-        )
-        for (text, kind, function), group in found.items()
-    ]
-    statements.sort(key=lambda statement: (-statement.count, statement.fingerprint, statement.function))
-    counted = [entry for entry, shape in groups if (entry.kind or shape.kind) in _COUNTED]
-    telling: list[Any] = counted or [entry for entry, _ in groups]
-    return QueryLog(
-        dialect=", ".join(sorted({entry.dialect for entry in telling})),
-        driver=", ".join(sorted({entry.driver for entry in telling})),
-        statements=tuple(statements),
-    )
-
-
-class _Group:
-    __slots__ = ("count", "line", "parameters", "tables")
-
-    def __init__(self, tables: tuple[str, ...], line: int) -> None:
-        self.count = 0
-        self.line = line
-        self.parameters: set[int] = set()
-        self.tables = tables
 
 
 def _uninstrumented(names: list[str]) -> Note:
     return Note(
         code="uninstrumented",
         message=f"{', '.join(names)} is loaded, and what it asks a database by itself is not counted",
-        remedy="reach the database through SQLAlchemy or sqlite3 where the count matters",
+        remedy="reach the database through a library that is watched (SQLAlchemy, Django, psycopg …) where the count "
+        "matters",
+    )
+
+
+def _untimed(count: int) -> Note:
+    return Note(
+        code="untimed-statements",
+        message=f"{count} statements were seen by a trace of their database, which does not tell how long they take",
+        remedy="open the connection in the measured call, or in a fixture of a test that has a query budget",
+        undermines=tuple(metric.name for metric in QueryTimeProbe.metrics[:3]),
     )

@@ -23,6 +23,11 @@ class Site(NamedTuple):
 
     code: CodeType
     line: int
+    path: int
+    """Tells ways to this place apart: the same for each turn of a loop, another for each call that is written out.
+
+    A hash of the places in the user's own code from here to what is measured, each once, so that recursion is a loop.
+    """
 
 
 def locate(frame: FrameType | None) -> Site | None:
@@ -45,20 +50,45 @@ def describe(place: Site | None, root: Path) -> tuple[str, int]:
     return f"{_relative(place.code.co_filename, root)}:{name}", place.line
 
 
-_OWN: dict[str, bool] = {}
+_FOREIGN, _USERS, _OURS = 0, 1, 2
+
+_WHOSE: dict[str, int] = {}
 """Verdicts on file names: a process has few of them, and a dictionary is all that a frame may cost."""
 
 
 def _first_own(frame: FrameType | None) -> Site | None:
+    whose = _WHOSE
     while frame is not None:
         code = frame.f_code
-        own = _OWN.get(code.co_filename)
-        if own is None:
-            own = _OWN[code.co_filename] = _is_own(code.co_filename)
-        if own:
-            return Site(code, frame.f_lineno)
+        verdict = whose.get(code.co_filename)
+        if verdict is None:
+            verdict = _judge(code.co_filename)
+        if verdict == _USERS:
+            return Site(code, frame.f_lineno, _path(frame))
         frame = frame.f_back
     return None
+
+
+def _path(frame: FrameType | None) -> int:
+    places: set[tuple[int, int]] = set()
+    whose = _WHOSE
+    while frame is not None:
+        code = frame.f_code
+        verdict = whose.get(code.co_filename)
+        if verdict is None:
+            verdict = _judge(code.co_filename)
+        if verdict == _USERS:
+            places.add((id(code), frame.f_lasti))
+        elif verdict == _OURS:  # what measures: from here on outwards nothing belongs to the measured call
+            break
+        frame = frame.f_back
+    return hash(frozenset(places))
+
+
+def _judge(filename: str) -> int:
+    ours = filename.startswith(_PACKAGE + os.sep)
+    verdict = _WHOSE[filename] = _OURS if ours else _USERS if _is_own(filename) else _FOREIGN
+    return verdict
 
 
 def _waiting_frames() -> Iterator[FrameType | None]:

@@ -1,68 +1,170 @@
-"""Statements on their way from the sources to the blocks that record: one tape a process, for all its threads."""
+"""What was asked of others on its way from the sources to the blocks that record: one tape for all threads."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import weakref
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
-from typing import NamedTuple
+from time import perf_counter_ns
+from typing import Any, NamedTuple, Protocol
 
 from pytest_perfguard.model import Note, StatementKind
 from pytest_perfguard.probes.watch.callsite import Site, locate
 
 
-class Entry(NamedTuple):
-    """One execution, as cheaply as it can be written down; texts are read after the measured call."""
+class Shape(NamedTuple):
+    """What is kept of a text, once its values are gone."""
 
-    sql: str
-    digest: int
-    """Tells parameters apart; the parameters themselves are not kept."""
-    site: Site | None
-    dialect: str
-    driver: str
-    kind: StatementKind | None
+    fingerprint: str
+    kind: StatementKind
+    tables: tuple[str, ...] = ()
+    batch: bool = False
+    """Whether it asks for many things at once: a list of values, rows of values."""
+
+
+class Entry:
+    """One execution, as cheaply as it can be written down; texts are read after the measured call.
+
+    As a context manager it takes the time, and hides from the layers below what is executed meanwhile. Tasks that
+    inherit it in their context outlive it, hence `busy`.
+    """
+
+    kind: StatementKind | None = None
     """Set where the source knows better than the text."""
-    counts: Callable[[], bool] | None
+    counts: Callable[[], bool] | None = None
     """Asked after the measured call where a source could not tell; None where there is no doubt."""
+    shape: Callable[[], Shape] | None = None
+    """Reads the text where it is no SQL; None where it is."""
+    batch: bool = False
+    """Whether the caller handed many rows over at once: it is no loop of the caller's, however many there are."""
+    trips: int = 1
+    """How often the server was asked and waited for."""
+    rows: int = 0
+    """Rows that came back; kept only where `Tape.counts_rows`."""
+    nanoseconds: int = -1
+    """Time until the driver returned; -1 where nobody took it."""
+    finding: object = None
+    """What a planner found."""
+    busy: bool = False
 
+    def __init__(
+        self, text: str, digest: int, site: Site | None, dialect: str, driver: str, layers: ContextVar[Any]
+    ) -> None:
+        self.text = text
+        self.digest = digest
+        """Tells parameters apart; the parameters themselves are not kept."""
+        self.site = site
+        self.dialect = dialect
+        self.driver = driver
+        self._layers = layers
 
-class Recording:
-    """What one block has seen."""
+    def __enter__(self) -> Entry:
+        layers = self._layers
+        self._before = layers.get()
+        self.busy = True
+        layers.set(self)
+        self._began = perf_counter_ns()
+        return self
 
-    __slots__ = ("entries", "notes")
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.notes: list[Note] = []
+    def __exit__(self, *_error: object) -> None:
+        self.nanoseconds = perf_counter_ns() - self._began
+        self.busy = False
+        self._layers.set(self._before)
 
 
 class _Layer:
-    """An execution that has been written down; tasks that inherit it in their context outlive it."""
+    """Hides what is executed in it, and is no execution itself."""
 
-    __slots__ = ("_before", "busy")
+    __slots__ = ("_before", "_layers", "busy")
+
+    def __init__(self, layers: ContextVar[Any]) -> None:
+        self._layers = layers
 
     def __enter__(self) -> None:
-        self._before = _LAYER.get()
+        self._before = self._layers.get()
         self.busy = True
-        _LAYER.set(self)
+        self._layers.set(self)
 
     def __exit__(self, *_error: object) -> None:
         self.busy = False
-        _LAYER.set(self._before)
+        self._layers.set(self._before)
 
 
-_LAYER: ContextVar[_Layer | None] = ContextVar("perfguard_layer", default=None)
+class Opening(NamedTuple):
+    """A connection that was opened."""
+
+    driver: str
+    site: Site | None
+    is_open: Callable[[], bool]
+    """Whether it is open still; False where it is a pool's own, which keeps it open on purpose."""
+
+
+class Loans:
+    """Connections that pools lent, as one block saw it."""
+
+    def __init__(self) -> None:
+        self.waits: list[int] = []
+        """Nanoseconds until each was given."""
+        self.most = 0
+        """Most connections that were lent at one time."""
+        self.out: dict[int, Opening] = {}
+        """Those that were not given back, by a key of the source's."""
+
+
+class Planner(Protocol):
+    """Asks a database how it would execute a statement, before it does; never raises."""
+
+    def ask(
+        self,
+        entry: Entry,
+        parameters: object,
+        run: Callable[[str, object], Sequence[Sequence[Any]]],
+        *,
+        in_transaction: bool,
+    ) -> None:
+        """Ask by `run`, which executes a text on the same connection and returns all rows; keep `Entry.finding`."""
+        ...
+
+    async def ask_async(
+        self,
+        entry: Entry,
+        parameters: object,
+        run: Callable[[str, object], Awaitable[Sequence[Sequence[Any]]]],
+        *,
+        in_transaction: bool,
+    ) -> None:
+        """Do the same through an asynchronous driver."""
+        ...
+
+
+class Recording:
+    """What one block has seen, and what it wants to see beyond statements."""
+
+    __slots__ = ("counts_rows", "entries", "loans", "notes", "openings", "planner")
+
+    def __init__(self, *, counts_rows: bool = False, planner: Planner | None = None) -> None:
+        self.entries: list[Entry] = []
+        self.notes: list[Note] = []
+        self.openings: list[Opening] = []
+        self.loans = Loans()
+        self.counts_rows = counts_rows
+        self.planner = planner
 
 
 class Tape:
     """Hands each statement to every block that is recording; the outermost layer that knows of it wins."""
 
-    __slots__ = ("_recordings", "handled")
+    __slots__ = ("_layers", "_recordings", "_row_watchers", "counts_rows", "planner")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "queries") -> None:
         self._recordings: tuple[Recording, ...] = ()
-        self.handled: set[int] = set()
-        """Ids of driver connections at work for a layer above, in threads that its context does not reach."""
+        self._layers: ContextVar[Entry | _Layer | None] = ContextVar(f"perfguard_{name}", default=None)
+        self._row_watchers: list[Callable[[bool], None]] = []
+        self.counts_rows = False
+        """Whether any block wants to know how many rows came back."""
+        self.planner: Planner | None = None
+        """Whom a source asks before it executes; None unless a block wants to know of plans."""
 
     @property
     def recording(self) -> bool:
@@ -71,38 +173,77 @@ class Tape:
 
     def attach(self, recording: Recording) -> None:
         """Let `recording` have every statement from now on."""
-        self._recordings = (*self._recordings, recording)
+        self._set((*self._recordings, recording))
 
     def detach(self, recording: Recording) -> None:
         """Let `recording` have no more statements."""
-        self._recordings = tuple(other for other in self._recordings if other is not recording)
+        self._set(tuple(other for other in self._recordings if other is not recording))
+
+    def _set(self, recordings: tuple[Recording, ...]) -> None:
+        self._recordings = recordings
+        counts_rows = any(recording.counts_rows for recording in recordings)
+        if counts_rows != self.counts_rows:
+            self.counts_rows = counts_rows
+            for watcher in self._row_watchers:
+                watcher(counts_rows)
+        self.planner = next((recording.planner for recording in recordings if recording.planner is not None), None)
+
+    def watch_rows(self, watcher: Callable[[bool], None]) -> Callable[[], None]:
+        """Call `watcher` when rows are to be counted, or no more; return what ends this, and calls it a last time."""
+        self._row_watchers.append(watcher)
+        if self.counts_rows:
+            watcher(True)
+
+        def end() -> None:
+            self._row_watchers.remove(watcher)
+            if self.counts_rows:
+                watcher(False)
+
+        return end
 
     def hidden(self) -> bool:
-        """Return whether a layer above has written down what is being executed here."""
-        layer = _LAYER.get()
-        return layer is not None and layer.busy
+        """Return whether what is being executed here is not to be written down: a layer above did, or nobody records."""
+        layer = self._layers.get()
+        return (layer is not None and layer.busy) or not self._recordings
 
     def layer(self) -> _Layer:
         """Hide from the layers below what is executed in a `with` block of the result."""
-        return _Layer()
+        return _Layer(self._layers)
 
-    def write(
-        self,
-        sql: str,
-        parameters: object,
-        *,
-        dialect: str,
-        driver: str,
-        kind: StatementKind | None = None,
-        counts: Callable[[], bool] | None = None,
-    ) -> None:
-        """Write down one execution; costs a few microseconds and never raises."""
-        recordings = self._recordings
-        if not recordings:
-            return
-        entry = Entry(sql, _digest(sql, parameters, self), locate(sys._getframe(1)), dialect, driver, kind, counts)
-        for recording in recordings:
+    def write(self, text: str, parameters: object, *, dialect: str, driver: str) -> Entry:
+        """Write down one execution and return it, for `with entry:` around what carries it out.
+
+        Costs a few microseconds and never raises. Ask `hidden` before.
+        """
+        entry = Entry(
+            text, _digest(text, parameters, self), locate(sys._getframe(1)), dialect, driver, self._layers
+        )  # fmt: skip
+        for recording in self._recordings:
             recording.entries.append(entry)
+        return entry
+
+    def opened(self, driver: str, connection: Any = None, is_open: Callable[[Any], bool] | None = None) -> None:
+        """Write down that a connection was opened.
+
+        With `connection` and `is_open` it is known later whether it was left open; without, it belongs to a pool or to
+        an object-relational mapper that closes it in its own time.
+        """
+        opening = Opening(driver, locate(sys._getframe(1)), _still_open(connection, is_open))
+        for recording in self._recordings:
+            recording.openings.append(opening)
+
+    def lent(self, driver: str, key: int, nanoseconds: int, in_use: int | None = None) -> None:
+        """Write down that a pool gave a connection, known as `key`, after so long; `in_use` as the pool counts them."""
+        for recording in self._recordings:
+            loans = recording.loans
+            loans.waits.append(nanoseconds)
+            loans.out[key] = Opening(driver, locate(sys._getframe(1)), lambda: True)
+            loans.most = max(loans.most, len(loans.out) if in_use is None else in_use)
+
+    def returned(self, key: int) -> None:
+        """Write down that a connection was given back to its pool."""
+        for recording in self._recordings:
+            recording.loans.out.pop(key, None)
 
     def remark(self, note: Note) -> None:
         """Add `note` to every block that records."""
@@ -111,17 +252,35 @@ class Tape:
                 recording.notes.append(note)
 
 
+def _still_open(connection: Any, is_open: Callable[[Any], bool] | None) -> Callable[[], bool]:
+    if connection is None or is_open is None:
+        return lambda: False
+    try:
+        refer: Callable[[], Any] = weakref.ref(connection)
+    except TypeError:
+        refer = lambda: connection  # noqa: E731 - one that cannot be referred to weakly is kept for the block
+
+    def still_open() -> bool:
+        found = refer()
+        try:
+            return found is not None and is_open(found)
+        except Exception:  # noqa: BLE001 - a driver that refuses to say: not one to accuse
+            return False
+
+    return still_open
+
+
 _PLAIN = frozenset({int, float, str, bytes, bool, type(None)})
 
 
-def _digest(sql: str, parameters: object, tape: Tape) -> int:
+def _digest(text: str, parameters: object, tape: Tape) -> int:
     # The text belongs to it: values may stand in the SQL itself.
     kind = type(parameters)
     if parameters is None or (kind is tuple and _PLAIN.issuperset(map(type, parameters))):  # type: ignore[call-overload]
-        return hash((sql, repr(parameters)))
+        return hash((text, repr(parameters)))
     # What a user's __repr__ asks the database is no query of the measured code, and what it raises is no error of it.
     try:
         with tape.layer():
-            return hash((sql, repr(parameters)))
+            return hash((text, repr(parameters)))
     except Exception:  # noqa: BLE001
-        return hash((sql, id(parameters)))
+        return hash((text, id(parameters)))

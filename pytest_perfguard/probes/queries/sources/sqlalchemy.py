@@ -7,7 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from pytest_perfguard.model import StatementKind
-from pytest_perfguard.probes.watch.tape import Tape
+from pytest_perfguard.probes.queries.sources.sqlalchemy_pool import watch_pools
+from pytest_perfguard.probes.watch.patching import Patches
+from pytest_perfguard.probes.watch.planning import ask_by_cursor
+from pytest_perfguard.probes.watch.rows import CountingCursor
+from pytest_perfguard.probes.watch.tape import Entry, Tape
 
 _EVENTS = ("do_execute", "do_executemany", "do_execute_no_params")
 
@@ -37,11 +41,15 @@ class SQLAlchemySource:
         handlers = _handlers(tape)
         for name, handler in handlers.items():
             event.listen(base, name, handler, insert=True)
-        ping = default.do_ping
-        default.do_ping = _hide(ping, tape)
+        patches = Patches()
+        # Whether a pool asks a connection for life depends on what used it before: no query of the measured code.
+        patches.wrap(default, "do_ping", lambda ping: _hide(ping, tape))
+        for name, text in (("do_commit", "COMMIT"), ("do_rollback", "ROLLBACK")):
+            patches.wrap(default, name, lambda original, text=text: _control(original, text, tape))
+        watch_pools(patches, tape)
 
         def undo() -> None:
-            default.do_ping = ping
+            patches.undo()
             for name, handler in handlers.items():
                 event.remove(base, name, handler)
             if not _has_listeners(base):  # none that were added meanwhile
@@ -58,25 +66,19 @@ def _handlers(tape: Tape) -> dict[str, Callable[..., bool | None]]:
         if context is None or tape.hidden():
             return None
         dialect = context.dialect
-        tape.write(
-            statement,
-            arguments[0] if arguments else None,
-            dialect=dialect.name,
-            driver=f"sqlalchemy+{dialect.driver}",
-            kind=_kind(context),
-        )
-        raw = _raw_connection(cursor) if dialect.is_async else None
-        if raw is not None:
-            tape.handled.add(id(raw))
-        try:
-            with tape.layer():
-                for listener in getattr(dialect.dispatch, name):
-                    if listener is not handlers[name] and listener(cursor, statement, *arguments, context):
-                        return True
+        parameters = arguments[0] if arguments else None
+        entry = tape.write(statement, parameters, dialect=dialect.name, driver=f"sqlalchemy+{dialect.driver}")
+        entry.batch = many = name == "do_executemany"
+        if tape.planner is not None and not many:
+            ask_by_cursor(tape, entry, parameters, cursor.connection.cursor, in_transaction=_transactional(context))
+        with entry:
+            for listener in getattr(dialect.dispatch, name):
+                if listener is not handlers[name] and listener(cursor, statement, *arguments, context):
+                    break
+            else:
                 getattr(dialect, name)(cursor, statement, *arguments, context)
-        finally:
-            if raw is not None:
-                tape.handled.discard(id(raw))
+        if tape.counts_rows:
+            _count_rows(context, cursor, entry)
         return True
 
     def do_execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
@@ -94,32 +96,36 @@ def _handlers(tape: Tape) -> dict[str, Callable[..., bool | None]]:
     return handlers
 
 
-def _hide(ping: Callable[..., bool], tape: Tape) -> Callable[..., bool]:
-    # Whether a pool asks a connection for life depends on what used it before: no query of the measured code.
-    def do_ping(self: Any, connection: Any) -> bool:
-        raw = _raw_connection(connection) if self.is_async else None
-        if raw is not None:
-            tape.handled.add(id(raw))
-        try:
-            with tape.layer():
-                return ping(self, connection)
-        finally:
-            if raw is not None:
-                tape.handled.discard(id(raw))
-
-    return do_ping
+def _count_rows(context: Any, cursor: Any, entry: Entry) -> None:
+    # The result fetches by the context's cursor, which is made into a result only after the statement was executed.
+    if getattr(context, "cursor", None) is cursor and getattr(cursor, "description", None):
+        context.cursor = CountingCursor(cursor, entry)
 
 
-def _kind(context: Any) -> StatementKind | None:
-    # What a dialect asks on an engine's first connection is SQLAlchemy's own: it happens once a process, and would make
-    # the count depend on the order of tests.
+def _transactional(context: Any) -> bool:
     connection = getattr(context, "root_connection", None)
-    return StatementKind.META if getattr(connection, "_allow_autobegin", True) is False else None
+    isolation = getattr(connection, "_is_autocommit_isolation", None)
+    return not (isolation is not None and isolation())
 
 
-def _raw_connection(cursor: Any) -> Any:
-    """Return the sqlite3 connection beneath aiosqlite, whose thread does not inherit the context."""
-    return getattr(getattr(cursor, "_connection", None), "_conn", None)
+def _hide(original: Callable[..., Any], tape: Tape) -> Callable[..., Any]:
+    def hidden(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with tape.layer():
+            return original(self, *args, **kwargs)
+
+    return hidden
+
+
+def _control(original: Callable[..., Any], text: str, tape: Tape) -> Callable[..., Any]:
+    def control(self: Any, connection: Any) -> Any:
+        if tape.hidden():
+            return original(self, connection)
+        entry = tape.write(text, None, dialect=self.name, driver=f"sqlalchemy+{self.driver}")
+        entry.kind = StatementKind.TRANSACTION
+        with entry:
+            return original(self, connection)
+
+    return control
 
 
 def _has_listeners(base: Any) -> bool:

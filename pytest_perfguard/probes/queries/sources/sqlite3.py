@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from threading import get_ident
+from time import perf_counter_ns
 from types import BuiltinMethodType
 from typing import Any
 
@@ -85,7 +86,7 @@ class _Classes:
         self.plain: Any = sqlite3.Connection
         self.plain_cursor: Any = sqlite3.Cursor
         self.connection = _subclass(sqlite3.Connection)
-        self.cursor = _subclass(sqlite3.Cursor)
+        self.cursor = _subclass(sqlite3.Cursor, _ENTRY)
         self._variants: dict[type, type] = {self.plain: self.connection, self.plain_cursor: self.cursor}
         self.tracer: Tracer | None = None
 
@@ -148,7 +149,7 @@ class _Classes:
         """Give the watched classes their methods."""
         self.tracer = tracer
         plain, plain_cursor, cursor, busy = self.plain, self.plain_cursor, self.cursor, tracer.busy
-        handled, hidden, write = tape.handled, tape.hidden, tape.write
+        hidden, write = tape.hidden, tape.write
 
         # Connection's C methods make cursors of the plain class, past any override of `cursor`.
         def connection_execute(self: Any, *args: Any) -> Any:
@@ -168,22 +169,29 @@ class _Classes:
 
         def run(name: str, statements: Callable[[str], Iterable[str]]) -> Callable[..., Any]:
             plain_method = getattr(plain_cursor, name)
+            many = name == "executemany"
 
             def method(self: Any, *args: Any) -> Any:
-                identity = id(getattr(self, "connection", None))
-                key = (get_ident(), identity)
-                if not (args and isinstance(args[0], str)) or identity in handled or hidden():
+                if not (args and isinstance(args[0], str)) or hidden():
                     return plain_method(self, *args)
                 parameters = args[1] if len(args) > 1 else None
-                for statement in statements(args[0]):
-                    write(statement, parameters, dialect=_DIALECT, driver=_DRIVER)
-                if key in busy:  # a function of the user's that SQLite calls back
-                    return plain_method(self, *args)
+                entries = [
+                    write(statement, parameters, dialect=_DIALECT, driver=_DRIVER) for statement in statements(args[0])
+                ]
+                key = (get_ident(), id(getattr(self, "connection", None)))
+                nested = key in busy  # a function of the user's that SQLite calls back
                 busy.add(key)
+                began = perf_counter_ns()
                 try:
                     return plain_method(self, *args)
                 finally:
-                    busy.discard(key)
+                    passed = perf_counter_ns() - began
+                    if not nested:
+                        busy.discard(key)
+                    for entry in entries:
+                        entry.nanoseconds = passed // len(entries)
+                        entry.batch = many
+                        self._perfguard_entry = entry
 
             method.__name__ = name
             return method
@@ -197,11 +205,23 @@ class _Classes:
             (self.cursor, (run("execute", _one), run("executemany", _one), run("executescript", split))),
         ):
             for method in methods:
-                setattr(watched, method.__name__.removeprefix("connection_"), method)
+                method.__name__ = method.__name__.removeprefix("connection_")
+                setattr(watched, method.__name__, method)
+        self._unwatch_rows = tape.watch_rows(self._count_rows)
+
+    def _count_rows(self, on: bool) -> None:
+        """Let fetching count rows, or no more: a method of ours for each row is too dear for who does not ask."""
+        if not on:
+            for name in _FETCHING:
+                delattr(self.cursor, name)
+            return
+        for name, count in _FETCHING.items():
+            setattr(self.cursor, name, _counting(getattr(self.plain_cursor, name), count))
 
     def deactivate(self) -> None:
         """Take the methods away again."""
         self.tracer = None
+        self._unwatch_rows()
         for name in ("execute", "executemany", "executescript"):
             delattr(self.connection, name)
             delattr(self.cursor, name)
@@ -256,12 +276,19 @@ def _wrap(original: Any) -> Any:
         connection = original(*args, **kwargs)
         tracer = classes.tracer
         if tracer is not None:
+            if not tracer.tape.hidden():
+                tracer.tape.opened(_DRIVER, connection, _is_open)
             watched = isinstance(connection, classes.connection)
             if not watched or get_ident() == tracer.thread:
                 tracer.follow(connection, watched=watched)
         return connection
 
     return connect
+
+
+def _is_open(connection: Any) -> bool:
+    connection.in_transaction  # noqa: B018 - raises where the connection is closed, and checks no thread
+    return True
 
 
 def _rebind(old: Any, new: Any) -> None:
@@ -282,8 +309,31 @@ def _one(statement: str) -> tuple[str]:
     return (statement,)
 
 
-def _subclass(plain: Any) -> Any:
-    slots = () if plain.__weakrefoffset__ else ("__weakref__",)
+_ENTRY = "_perfguard_entry"
+"""What a cursor of ours executed last."""
+
+_FETCHING: dict[str, Callable[[Any], int]] = {
+    "fetchone": lambda row: row is not None,
+    "fetchmany": len,
+    "fetchall": len,
+    "__next__": lambda _row: 1,
+}
+
+
+def _counting(plain: Callable[..., Any], count: Callable[[Any], int]) -> Callable[..., Any]:
+    def fetch(self: Any, *args: Any, **kwargs: Any) -> Any:
+        found = plain(self, *args, **kwargs)
+        entry = getattr(self, _ENTRY, None)
+        if entry is not None:
+            entry.rows += count(found)
+        return found
+
+    fetch.__name__ = plain.__name__
+    return fetch
+
+
+def _subclass(plain: Any, *slots: str) -> Any:
+    slots = slots if plain.__weakrefoffset__ else (*slots, "__weakref__")
     names = {"__slots__": slots, "__module__": plain.__module__, "__qualname__": plain.__qualname__}
     return type(plain.__name__, (plain,), names)
 
@@ -299,7 +349,7 @@ def _instances(kinds: list[type]) -> Iterator[Any]:
     for found in gc.get_referrers(*kinds):
         if type(found) in wanted:
             with suppress(Exception):
-                found.in_transaction  # noqa: B018 - raises where the connection is closed, and checks no thread
+                _is_open(found)
                 yield found
 
 

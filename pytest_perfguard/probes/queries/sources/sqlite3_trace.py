@@ -38,7 +38,7 @@ class Tracer:
         """The one that will take the callbacks away: a connection lets no other do so, unless its user allows it."""
         self.known: set[int] = set()
         """Ids of connections that were open before, or were opened in a way that is seen."""
-        self._tape = tape
+        self.tape = tape
         self._followed: list[_Trace] = []
 
     def follow(self, connection: Any, *, watched: bool) -> bool:
@@ -48,7 +48,7 @@ class Tracer:
         """
         self.known.add(id(connection))
         before = gc.get_referents(connection)
-        trace = _Trace(self._tape, self.busy, connection, watched=watched)
+        trace = _Trace(self.tape, self.busy, connection, watched=watched)
         try:
             connection.set_trace_callback(trace)
         except Exception:  # noqa: BLE001 - sqlite3.ProgrammingError, without importing sqlite3
@@ -68,7 +68,7 @@ class Tracer:
                 if trace in gc.get_referents(connection):
                     connection.set_trace_callback(trace.users)
                 elif not trace.watched:
-                    self._tape.remark(_REPLACED)
+                    self.tape.remark(_REPLACED)
             except Exception:  # noqa: BLE001, S112
                 continue
 
@@ -96,7 +96,7 @@ class _Trace:
     def _record(self, sql: str) -> None:
         tape = self._tape
         identity = self._identity
-        if not tape.recording or (get_ident(), identity) in self._busy or identity in tape.handled or tape.hidden():
+        if tape.hidden() or (get_ident(), identity) in self._busy:
             return
         if sql.startswith("-- ") and all(line.startswith("-- ") for line in sql.split("\n")):
             return  # SQLite's way to show what a statement runs for itself: full-text search, R-trees
@@ -109,7 +109,11 @@ class _Trace:
         doubtful = again and sql == last[0] and _WRITE.match(sql) is not None
         if again and "executemany" in frame.f_code.co_names:
             tape.remark(_ROWS)
-        tape.write(sql, None, dialect="sqlite", driver="sqlite3", counts=self._counts if doubtful else None)
+        if tape.counts_rows:
+            tape.remark(_UNCOUNTED_ROWS)
+        entry = tape.write(sql, None, dialect="sqlite", driver="sqlite3")
+        if doubtful:
+            entry.counts = self._counts
 
     def _counts(self) -> bool:
         return not self._repeats_itself
@@ -160,6 +164,12 @@ _ROWS = Note(
     message="a sqlite3 connection or cursor had been made before the measured call: each row of executemany counts as "
     "one",
     remedy=_REMEDY,
+)
+_UNCOUNTED_ROWS = Note(
+    code="uncounted-rows",
+    message="a sqlite3 connection or cursor had been made before the measured call: its rows were not counted",
+    remedy=_REMEDY,
+    undermines=("rows",),
 )
 _REPLACED = Note(
     code="unseen-connection",

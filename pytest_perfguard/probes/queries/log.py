@@ -1,0 +1,163 @@
+"""From single executions to what is said of them: groups of equal statements, and counts."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from pytest_perfguard.model import COUNTED, QueryLog, Statement, StatementKind
+from pytest_perfguard.probes.queries.fingerprint import analyse
+from pytest_perfguard.probes.watch.callsite import Site, describe
+from pytest_perfguard.probes.watch.tape import Entry, Opening, Shape
+
+
+class Read(NamedTuple):
+    """An entry with what its text says."""
+
+    entry: Entry
+    shape: Shape
+    kind: StatementKind
+
+
+def read(entries: Iterable[Entry]) -> list[Read]:
+    """Return the entries that count, in their order, with the shapes of their texts."""
+    found = []
+    for entry in entries:
+        if entry.counts is not None and not entry.counts():
+            continue
+        shape = entry.shape() if entry.shape is not None else analyse(entry.text, entry.dialect)
+        found.append(Read(entry, shape, entry.kind or shape.kind))
+    return found
+
+
+def make_log(reads: Sequence[Read], root: Path, *, opened: Iterable[Opening], leaked: Iterable[Opening]) -> QueryLog:
+    """Return the groups of equal statements from one place, most frequent first, and openings of connections."""
+    groups: dict[tuple[str, StatementKind, str, str], _Group] = {}
+    repeated = set(repetitions(reads))
+    for number, (entry, shape, kind) in enumerate(reads):
+        function, line = describe(entry.site, root)
+        group = groups.setdefault((shape.fingerprint, kind, function, entry.driver), _Group(shape.tables, line))
+        group.add(entry, shape, again=number in repeated)
+    statements = [
+        *(group.statement(*key) for key, group in groups.items()),
+        *_connections("connect", opened, root),
+        *_connections("left open", leaked, root),
+    ]
+    statements.sort(key=lambda statement: (-statement.count, statement.fingerprint, statement.function))
+    telling = [entry for entry, _, kind in reads if kind in COUNTED] or [entry for entry, _, _ in reads]
+    return QueryLog(
+        dialect=", ".join(sorted({entry.dialect for entry in telling})),
+        driver=", ".join(sorted({entry.driver for entry in telling})),
+        statements=tuple(statements),
+    )
+
+
+_VOLATILE = re.compile(
+    r"\b(?:nextval|currval|setval|lastval|random|rand|uuid\w*|gen_random_uuid|now|clock_timestamp|current_timestamp"
+    r"|statement_timestamp|last_insert_id|last_insert_rowid|changes|\w*lock\w*)\s?\(|\bFOR (?:NO KEY |KEY )?(?:UPDATE|SHARE)\b",
+    re.IGNORECASE,
+)
+"""What gives another answer each time, or is asked for its effect."""
+
+
+def repetitions(reads: Sequence[Read]) -> list[int]:
+    """Return the places in `reads` of those that ask again, in vain: equal, and nothing of theirs written in between.
+
+    A roll-back and a change of tables count as writing everything, and so does a write to nobody knows what. A pipeline
+    or batch is left out, since its answers are not known before it is sent.
+    """
+    again: list[int] = []
+    written: Counter[str] = Counter()
+    seen: dict[tuple[str, int], tuple[int, ...]] = {}
+    for number, (entry, shape, kind) in enumerate(reads):
+        tables = [table.casefold() for table in shape.tables]
+        if kind is StatementKind.READ:
+            if _VOLATILE.search(shape.fingerprint):
+                continue
+            state = (written[""], *(written[table] for table in tables))
+            key = (shape.fingerprint, entry.digest)
+            if seen.get(key) == state:
+                again.append(number)
+            seen[key] = state
+        elif kind is StatementKind.WRITE:
+            written.update(tables or [""])
+        elif kind is StatementKind.DDL or shape.fingerprint.startswith("ROLLBACK"):
+            written[""] += 1
+    return again
+
+
+def percentile(values: Sequence[int], share: float) -> int:
+    """Return the smallest of `values` that at least `share` of them do not exceed; 0 of none."""
+    return sorted(values)[math.ceil(share * len(values)) - 1] if values else 0
+
+
+class _Group:
+    def __init__(self, tables: tuple[str, ...], line: int) -> None:
+        self._tables = tables
+        self._line = line
+        self._count = self._repeated = self._rows = self._slowest = 0
+        self._digests: set[int] = set()
+        self._ways: defaultdict[int, set[int]] = defaultdict(set)
+        self._advice: dict[str, None] = {}
+
+    def add(self, entry: Entry, shape: Shape, *, again: bool) -> None:
+        self._count += 1
+        self._repeated += again
+        self._rows += entry.rows
+        self._slowest = max(self._slowest, entry.nanoseconds)
+        self._digests.add(entry.digest)
+        if not (entry.batch or shape.batch):
+            self._ways[_way(entry.site)].add(entry.digest)
+        if isinstance(entry.finding, Finding):
+            self._advice.update(dict.fromkeys(entry.finding.lines))
+
+    def statement(self, fingerprint: str, kind: StatementKind, function: str, driver: str) -> Statement:
+        return Statement(
+            fingerprint=fingerprint,
+            kind=kind,
+            count=self._count,
+            distinct=len(self._digests),
+            tables=self._tables,
+            function=function,
+            driver=driver,
+            line=self._line,
+            looped=max(map(len, self._ways.values()), default=0),
+            repeated=self._repeated,
+            rows=self._rows,
+            slowest=max(self._slowest, 0) * 1e-9,
+            advice=tuple(self._advice),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a database says of a statement that it could execute better, in lines."""
+
+    lines: tuple[str, ...]
+
+
+def _way(site: Site | None) -> int:
+    return 0 if site is None else site.path
+
+
+def _connections(what: str, openings: Iterable[Opening], root: Path) -> list[Statement]:
+    counts: Counter[tuple[str, str, int]] = Counter(
+        (opening.driver, *describe(opening.site, root)) for opening in openings
+    )
+    return [
+        Statement(
+            fingerprint=f"{what} ({driver})",
+            kind=StatementKind.CONNECTION,
+            count=count,
+            distinct=1,
+            function=function,
+            driver=driver,
+            line=line,
+        )
+        for (driver, function, line), count in counts.items()
+    ]
