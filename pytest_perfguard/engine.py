@@ -21,16 +21,17 @@ from pytest_perfguard.model.baseline import Baseline, Header, Record
 from pytest_perfguard.model.budget import Budget, Method
 from pytest_perfguard.model.commit import Commit, Machine
 from pytest_perfguard.model.measurement import Key, Measurement
-from pytest_perfguard.model.metric import BUILTIN, Nature
+from pytest_perfguard.model.metric import BUILTIN, OF_QUERIES, Nature
 from pytest_perfguard.model.note import Note
 from pytest_perfguard.model.pairs import Contest
 from pytest_perfguard.model.protocols import Lineage, Store
+from pytest_perfguard.model.queries import QueryLog
 from pytest_perfguard.model.run import Run
 from pytest_perfguard.model.verdict import Verdict
 from pytest_perfguard.registry import Registry
 
-_COUNTED = frozenset({"queries", "reads", "writes"})
-_TIMED = frozenset(name for name, metric in BUILTIN.items() if metric.nature is Nature.TIMED)
+_TIMED = frozenset(name for name, metric in BUILTIN.items() if metric.nature is Nature.TIMED) - OF_QUERIES
+"""Metrics of the clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +86,20 @@ class Engine:
         self._references: dict[str, Measurement] = {}
         self._open = ExitStack()
 
-    def begin(self, tasks: Sequence[Task]) -> None:
-        """Tell the guarded tests of the run: they share its chance of a false alarm. Then `close` must follow."""
-        self.policy = self.policy.of(len(tasks))
-        if any(task.metrics & _COUNTED for task in tasks):
-            from pytest_perfguard.probes.queries import watch_connections
+    def begin(self, tasks: Sequence[Task], *, queries: bool = False) -> None:
+        """Tell the guarded tests of the run: they share its chance of a false alarm. Then `close` must follow.
 
-            self._open.callback(watch_connections())
+        `queries` says that statements will be recorded, whatever the tasks say.
+        """
+        self.policy = self.policy.of(len(tasks))
+        if queries or any(task.metrics & OF_QUERIES for task in tasks):
+            self.watch_connections()
+
+    def watch_connections(self) -> None:
+        """Let connections that are opened from now on, by fixtures too, be seen entirely when statements are recorded."""
+        from pytest_perfguard.probes.queries import watch_connections
+
+        self._open.callback(watch_connections())
 
     def close(self) -> None:
         """Leave nothing behind: what is watched, and what reading the history opened."""
@@ -181,8 +189,8 @@ class Engine:
             notes = (*notes, *note_unsteady(measurement.series))
         return replace(measurement, contended=self.contended, notes=notes)
 
-    def judge(self, task: Task, measurements: Sequence[Measurement]) -> tuple[Verdict, ...]:
-        """Return the verdicts on the measurements of a test that ran to its end.
+    def judge(self, task: Task, measurements: Sequence[Measurement], *, compare: bool = True) -> tuple[Verdict, ...]:
+        """Return the verdicts on the measurements of a test that ran to its end; by budgets alone without `compare`.
 
         Raises `MeasurementError` for a budget that nothing of the test was measured for: that is never a pass.
         """
@@ -195,14 +203,18 @@ class Engine:
                 references=references,
                 noise=self.noise,
                 policy=self.policy,
+                before=self._known_queries(budget, measurement.key),
             )
-            for budget in task.budgets
-            for measurement in _measured_for(budget, measurements)
+            for budget, measurement in _limits(task, measurements)
         ]
-        for measurement in measurements:
+        for measurement in measurements if compare else ():
             verdicts.extend(self._compare(task, measurement, len(measurements)))
             self._remember(measurement)
         return tuple(verdicts)
+
+    def check_limits(self, measurement: Measurement) -> tuple[Verdict, ...]:
+        """Return the verdicts on the limits that were set where `measurement` was made, at once."""
+        return self.judge(Task(test=measurement.key.test, budgets=(), method=Method()), [measurement], compare=False)
 
     def finish(
         self,
@@ -210,6 +222,7 @@ class Engine:
         verdicts: Sequence[Verdict],
         notes: Sequence[Note] = (),
         contest: Contest | None = None,
+        survey: Sequence[Measurement] = (),
     ) -> Run:
         """Return the run, made of what all processes measured and concluded; nothing is written."""
         return Run(
@@ -218,6 +231,7 @@ class Engine:
             verdicts=tuple(verdicts),
             baseline=self.baseline,
             contest=contest,
+            survey=tuple(sorted(survey, key=lambda measurement: measurement.key)),
             notes=(*notes, *self._gaps(measurements)),
         )
 
@@ -274,6 +288,15 @@ class Engine:
             for base in [base_for(self._bases, measurement.key, series.metric.name)]
         ]
 
+    def _known_queries(self, budget: Budget, key: Key) -> QueryLog | None:
+        """Return what the baseline knows of the statements behind a budget that no comparison speaks of."""
+        if budget.metric not in OF_QUERIES or not self._bases:
+            return None
+        if self.registry.metrics[budget.metric].compared and not budget.table:
+            return None
+        records = base_for(self._bases, key, "queries").records.get(key, [])
+        return next((record.queries for record in records if record.queries is not None), None)
+
     def _gaps(self, measurements: Sequence[Measurement]) -> tuple[Note, ...]:
         if self.baseline is None:
             return ()
@@ -319,6 +342,14 @@ def _policy(settings: Settings) -> Policy:
         weak_fails=settings.gate_weak,
         contended_fails=settings.gate_contended,
     )
+
+
+def _limits(task: Task, measurements: Sequence[Measurement]) -> list[tuple[Budget, Measurement]]:
+    """Return each budget with each measurement that it applies to: those of the test, then those of measurements."""
+    return [
+        *((budget, measurement) for budget in task.budgets for measurement in _measured_for(budget, measurements)),
+        *((budget, measurement) for measurement in measurements for budget in measurement.budgets),
+    ]
 
 
 def _measured_for(budget: Budget, measurements: Sequence[Measurement]) -> list[Measurement]:

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
 from pytest_perfguard.errors import ConfigError, MeasurementError
-from pytest_perfguard.model.metric import BUILTIN, Metric
+from pytest_perfguard.model.metric import BUILTIN, OF_QUERIES, Metric
 from pytest_perfguard.model.protocols import Probe, Reporter
+from pytest_perfguard.model.queries import TableSizes
 
 _CLOCK = "pytest_perfguard.probes.clock:ClockProbe"
 
 _QUERY_PROBE = "pytest_perfguard.probes.queries:QueryProbe"
 
+_QUERY_TIME_PROBE = "pytest_perfguard.probes.queries:QueryTimeProbe"
+
 _CALLGRIND_PROBE = "pytest_perfguard.probes.callgrind:CallgrindProbe"
 
-_ROOTED = (_QUERY_PROBE, _CALLGRIND_PROBE)
+_HTTP_PROBE = "pytest_perfguard.probes.http:HttpProbe"
+
+_ROOTED = (_QUERY_PROBE, _QUERY_TIME_PROBE, _HTTP_PROBE, _CALLGRIND_PROBE)
 """Instruments that are told the folder that the user's own code is in."""
+
+_TIMES = frozenset({"query_p95", "slowest_query", "db_time", "pool_wait_p95"})
 
 _PROBES = {
     "memory": "pytest_perfguard.probes.peak:PeakProbe",
     "retained": "pytest_perfguard.probes.blocks:RetainedProbe",
     "result_size": "pytest_perfguard.probes.size:SizeProbe",
-    "queries": _QUERY_PROBE,
-    "reads": _QUERY_PROBE,
-    "writes": _QUERY_PROBE,
+    **{name: _QUERY_TIME_PROBE if name in _TIMES else _QUERY_PROBE for name in sorted(OF_QUERIES)},
+    "http_calls": _HTTP_PROBE,
     "calls": "pytest_perfguard.probes.work:CallProbe",
     "work": "pytest_perfguard.probes.work:WorkProbe",
     "instructions": "pytest_perfguard.probes.instructions:InstructionProbe",
@@ -49,6 +55,7 @@ class Registry:
     def __init__(self, root: Path | None = None) -> None:
         """`root` is the folder that the user's own code is in, and that its paths are shown relative to."""
         self._root = root
+        self.tables = TableSizes()
         self.metrics: dict[str, Metric] = dict(BUILTIN)
         self._own: dict[str, Metric] = {}
         self._probes: dict[str, Factory] = dict(_PROBES)
@@ -82,8 +89,15 @@ class Registry:
 
     def probes(self, metrics: Iterable[str]) -> tuple[Probe, ...]:
         """Return the instruments that `metrics` need beside the clock, one of each kind, in a stable order."""
-        factories = dict.fromkeys(self._probes[name] for name in sorted(metrics) if name in self._probes)
-        return tuple(_make(each, **({"root": self._root} if each in _ROOTED else {})) for each in factories)
+        wanted = sorted(metrics)
+        factories = dict.fromkeys(self._probes[name] for name in wanted if name in self._probes)
+        return tuple(_make(each, **self._arguments(each, wanted)) for each in factories)
+
+    def _arguments(self, factory: Factory, wanted: Sequence[str]) -> dict[str, Any]:
+        arguments: dict[str, Any] = {"root": self._root} if factory in _ROOTED else {}
+        if factory == _QUERY_PROBE:
+            arguments.update(metrics=wanted, tables=self.tables)
+        return arguments
 
     def clock(self) -> Probe:
         """Return the instrument for time."""

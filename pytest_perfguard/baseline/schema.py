@@ -15,7 +15,8 @@ damage costs no more than its block.
 
 `store.json` at the top of a store says `{"format": "perfguard", "version": 1}`.
 
-History of the format: 1, the first.
+History of the format: 1, the first. Within it statements lost their lines, which age, and gained their drivers; readers
+do without either.
 """
 
 from __future__ import annotations

@@ -231,6 +231,26 @@ SETTINGS: tuple[Setting, ...] = (
         environment=False,
     ),
     _setting(
+        "queries",
+        "flag",
+        False,
+        "list the tests of the suite, guarded or not, that make most database statements, duplicates and potential N+1",
+    ),
+    _setting(
+        "big_tables",
+        "names",
+        (),
+        "tables that are large in production, with their rows, for unindexed=: orders=1000000, separated by commas",
+        metavar="TABLE=ROWS",
+    ),
+    _setting(
+        "small_tables",
+        "names",
+        (),
+        "tables that will always be small, which unindexed= passes over; separated by commas",
+        metavar="TABLES",
+    ),
+    _setting(
         "metrics",
         "names",
         (),

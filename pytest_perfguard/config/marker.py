@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pytest_perfguard import quantity
@@ -17,6 +18,7 @@ from pytest_perfguard.config.names import unknown
 from pytest_perfguard.config.resolve import Settings, check_range
 from pytest_perfguard.errors import ConfigError
 from pytest_perfguard.model import Budget, Method, Metric
+from pytest_perfguard.model.metric import OF_TABLES
 from pytest_perfguard.quantity import Unit
 
 MEMORY_FLOOR = 5_000_000
@@ -31,8 +33,10 @@ def parse_budgets(
 ) -> tuple[Budget, ...]:
     """Return the budgets of one `perf_budget(...)`: one for each keyword, which is the name of one of `metrics`.
 
-    The keyword `name` restricts all of them to the measurement of that name. A budget that is to be lifted has neither
-    limit nor factor; `merge` removes it with what it lifts. Raises `ConfigError` or `QuantityError`.
+    Budgets on statements may be a dict of tables: `queries={"orders": 2}`, which is written "queries[orders]" where the
+    names of metrics are text. The keyword `name` restricts all of them to the measurement of that name. A budget that
+    is to be lifted has neither limit nor factor; `merge` removes it with what it lifts. Raises `ConfigError` or
+    `QuantityError`.
     """
     if args:
         raise ConfigError(
@@ -45,15 +49,33 @@ def parse_budgets(
         raise ConfigError(
             f"name must be the name of a measurement ({origin}); write it as text, or leave it out for all of them"
         )
-    limits = {metric: value for metric, value in kwargs.items() if metric != "name"}
-    for metric in limits:
+    limits = [
+        limit for metric, value in kwargs.items() if metric != "name" for limit in _by_table(metric, value, origin)
+    ]
+    for metric, _, _ in limits:
         if metric not in known:
             raise unknown("budget", metric, known, origin)
     if not limits:
         raise ConfigError(f"perf_budget sets no limit ({origin}); write for example time='20 ms'")
     return tuple(
-        _budget(metrics[metric], value, measurement=measurement, origin=origin) for metric, value in limits.items()
+        replace(_budget(metrics[metric], value, measurement=measurement, origin=origin), table=table)
+        for metric, table, value in limits
     )
+
+
+def _by_table(name: str, value: Any, origin: str) -> list[tuple[str, str, Any]]:
+    """Return metric, table and limit of each limit that a keyword sets; the table is empty where there is none."""
+    metric, bracket, table = name.partition("[")
+    tables = value if isinstance(value, Mapping) else {table.removesuffix("]"): value} if bracket else None
+    if tables is None:
+        return [(name, "", value)]
+    if metric not in OF_TABLES:
+        raise ConfigError(f"{metric} cannot be limited by table ({origin}); these can: {', '.join(sorted(OF_TABLES))}")
+    if not tables or not all(isinstance(key, str) and key.strip() for key in tables):
+        raise ConfigError(
+            f"{metric}= in {origin} is to be limited by table, and names none; write {metric}={{'orders': 2}}"
+        )
+    return [(metric, key.strip(), limit) for key, limit in tables.items()]
 
 
 def merge(*levels: Iterable[Budget]) -> tuple[Budget, ...]:
@@ -62,7 +84,7 @@ def merge(*levels: Iterable[Budget]) -> tuple[Budget, ...]:
     Give all levels at once, farthest first: a lifted budget is not in the result, so it cannot lift anything later.
     The result is sorted by metric and measurement.
     """
-    nearest = {(budget.metric, budget.measurement or ""): budget for level in levels for budget in level}
+    nearest = {(budget.metric, budget.measurement or "", budget.table): budget for level in levels for budget in level}
     return tuple(nearest[key] for key in sorted(nearest) if not _lifts(nearest[key]))
 
 
@@ -147,8 +169,9 @@ def parse_method(
 _NUMBER = r"(?P<number>[0-9]+(?:\.[0-9]+)?)"
 _MULTIPLE = re.compile(rf"{_NUMBER}\s*[x×](?:\s+(?P<reference>.+))?", re.DOTALL)
 _SHARE = re.compile(rf"{_NUMBER}\s*%\s*of\b\s*(?P<reference>.*)", re.DOTALL)
-_LINE = re.compile(r"(?P<pattern>.+?)\s*(?<!:):(?!:)\s*(?P<budgets>[A-Za-z_]\w*\s*=.*)")
-_BETWEEN_BUDGETS = re.compile(r"\s*,\s*(?=[A-Za-z_]\w*\s*=)")
+_METRIC = r"[A-Za-z_]\w*(?:\[[\w.$]+\])?"
+_LINE = re.compile(rf"(?P<pattern>.+?)\s*(?<!:):(?!:)\s*(?P<budgets>{_METRIC}\s*=.*)")
+_BETWEEN_BUDGETS = re.compile(rf"\s*,\s*(?={_METRIC}\s*=)")
 _OFF = frozenset({"off", "none"})
 
 

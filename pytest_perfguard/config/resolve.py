@@ -13,6 +13,7 @@ from pytest_perfguard.config import SETTINGS, Kind, Setting
 from pytest_perfguard.config.names import unknown
 from pytest_perfguard.errors import ConfigError, QuantityError
 from pytest_perfguard.model import Outcome
+from pytest_perfguard.model.queries import TableSizes
 from pytest_perfguard.quantity import Unit
 
 
@@ -52,9 +53,20 @@ class Settings:
     gate_weak: bool
     budgets: tuple[str, ...]
     """Lines as they were written, for `config.marker.parse_default_budgets`."""
+    queries: bool
+    big_tables: tuple[str, ...]
+    """Names with rows, as they were written: "orders=1000000"."""
+    small_tables: tuple[str, ...]
     metrics: tuple[str, ...]
     """Names as they were written: which metrics exist is known only when all plugins are loaded."""
     origins: tuple[tuple[str, str], ...]
+
+    @property
+    def tables(self) -> TableSizes:
+        """Return what is declared of tables; raises `ConfigError` where the rows of one are no number."""
+        return TableSizes(
+            big=tuple(_rows(item, self.origin("big_tables")) for item in self.big_tables), small=self.small_tables
+        )
 
     def origin(self, name: str) -> str:
         """Return where the setting `name` got its value: an option, a variable, a key of an ini file, or "default"."""
@@ -233,6 +245,14 @@ def _lines(setting: Setting, raw: Any, origin: str) -> tuple[str, ...]:
         )
     stripped = [_text(setting, line, origin) for line in lines]
     return tuple(line for line in stripped if line)
+
+
+def _rows(item: str, origin: str) -> tuple[str, int]:
+    table, _, rows = (part.strip() for part in item.partition("="))
+    digits = rows.replace("_", "")
+    if not table or not digits.isdecimal() or int(digits) < 1:
+        raise ConfigError(f"cannot use {item!r:.80} for big_tables ({origin}); write for example orders=1_000_000")
+    return table, int(digits)
 
 
 _READERS: dict[Kind, Callable[[Setting, Any, str], Any]] = {

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pytest_perfguard.judge import sentence
 from pytest_perfguard.judge.noise import Noise
 from pytest_perfguard.judge.policy import Policy
-from pytest_perfguard.judge.statements import explain
+from pytest_perfguard.judge.statements import diff, explain
 from pytest_perfguard.model.budget import Budget
 from pytest_perfguard.model.measurement import Measurement
-from pytest_perfguard.model.metric import Better, Metric, Nature
+from pytest_perfguard.model.metric import OF_QUERIES, Better, Metric, Nature
 from pytest_perfguard.model.note import Note
+from pytest_perfguard.model.queries import COUNTED, QueryLog, StatementKind
 from pytest_perfguard.model.sample import Series
 from pytest_perfguard.model.verdict import Interval, Outcome, Verdict
 from pytest_perfguard.stats.location import median_interval, widen
@@ -26,16 +28,19 @@ def judge_budget(
     references: Mapping[str, Measurement],
     noise: Noise,
     policy: Policy,
+    before: QueryLog | None = None,
 ) -> Verdict:
-    """Return the verdict on one budget of one measurement.
+    """Return the verdict on one budget of one measurement; `before` is what the baseline knows of its statements.
 
     A timed value is judged by the confidence interval of its median: the order statistics of its rounds, made wider by
     what another run of the same code may differ. `references` holds the measurements that relative budgets can name.
     """
-    doubts = tuple(note for note in measurement.notes if metric.name in note.undermines)
+    doubts = tuple(note for note in measurement.notes if _undermines(note, metric.name))
     if doubts:
         return policy.settle(_invalid(measurement, metric, budget, str(doubts[0]), doubts))
-    series = measurement.get(metric.name)
+    series = _of_table(budget, measurement) if budget.table else measurement.get(metric.name)
+    if series is not None:
+        metric = series.metric
     if series is None:
         note = Note(
             code="not-measured",
@@ -72,7 +77,6 @@ def judge_budget(
     else:
         over, within = low > limit, high <= limit
     outcome = Outcome.OVER_BUDGET if over else Outcome.PASSED if within else Outcome.INCONCLUSIVE
-    counted = metric.name in ("queries", "reads", "writes") and measurement.queries is not None
     verdict = Verdict(
         key=measurement.key,
         metric=metric.name,
@@ -81,11 +85,36 @@ def judge_budget(
         value=value,
         limit=limit,
         sentence=sentence.budget(measurement.key, metric, outcome, value, limit, budget, len(series)),
-        details=tuple(explain(measurement.queries)) if counted and over and measurement.queries else (),
+        details=_details(budget, measurement.queries, before) if over else (),
         notes=(_more_rounds(len(series)),) if outcome is Outcome.INCONCLUSIVE else (),
     )
     lenient = metric.nature is Nature.TIMED and measurement.contended and not policy.contended_fails
     return policy.settle(verdict, lenient=lenient)
+
+
+_KINDS = {"reads": {StatementKind.READ}, "writes": {StatementKind.WRITE}}
+
+
+def _of_table(budget: Budget, measurement: Measurement) -> Series | None:
+    """Return how many statements named the table of `budget`, as a series of its own; None where none was recorded."""
+    series, log = measurement.get(budget.metric), measurement.queries
+    if series is None or log is None:
+        return None
+    value = log.count(_KINDS.get(budget.metric, COUNTED), budget.table)
+    return Series(metric=replace(series.metric, name=budget.label), values=(value,))
+
+
+def _details(budget: Budget, log: QueryLog | None, before: QueryLog | None) -> tuple[str, ...]:
+    if log is None or budget.metric not in OF_QUERIES | {"http_calls", "scaling"}:
+        return ()
+    lines = explain(log, budget.metric, table=budget.table)
+    changed = [] if before is None else diff(before, log)
+    return tuple([*lines, "since the baseline:", *(f"    {line}" for line in changed)] if changed else lines)
+
+
+def _undermines(note: Note, metric: str) -> bool:
+    """Return whether a metric cannot be trusted: whoever saw only part of the statements knows nothing that follows."""
+    return metric in note.undermines or (metric in OF_QUERIES and "queries" in note.undermines)
 
 
 def _interval(series: Series, spread: Spread | None, policy: Policy) -> Interval:

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pytest_perfguard.judge import sentence
 from pytest_perfguard.judge.noise import Noise, Witness, within
 from pytest_perfguard.judge.policy import Policy
-from pytest_perfguard.judge.statements import diff
+from pytest_perfguard.judge.statements import diff, incomparable
 from pytest_perfguard.model.baseline import Record
 from pytest_perfguard.model.measurement import Key
-from pytest_perfguard.model.metric import OF_ONE_PYTHON, Better, Metric, Nature
+from pytest_perfguard.model.metric import OF_ONE_PYTHON, OF_TABLES, Better, Metric, Nature
 from pytest_perfguard.model.note import Note
-from pytest_perfguard.model.queries import QueryLog
 from pytest_perfguard.model.verdict import Effect, Interval, Outcome, Verdict
 from pytest_perfguard.stats.comparison import Shift, compare, runs_needed
 from pytest_perfguard.stats.spread import add
@@ -163,9 +162,8 @@ def _exact(metric: Metric, head: Sequence[Record], base: Sequence[Record], again
     if against.python and metric.name in OF_ONE_PYTHON:
         reason, remedy = against.python, "store a baseline with this Python"
         outcome = Outcome.INVALID
-    if head_log is not None and base_log is not None and metric.name in ("queries", "reads", "writes"):
-        if head_log.statements and (head_log.dialect, head_log.driver) != (base_log.dialect, base_log.driver):
-            reason = f"the baseline was made with {_backend(base_log)}, this run with {_backend(head_log)}"
+    if head_log is not None and base_log is not None and (metric.name in OF_TABLES or metric.name == "http_calls"):
+        if head_log.statements and (reason := incomparable(base_log, head_log)):
             remedy = "run both with the same database and driver"
         elif base_log.statements and not head_log.statements:
             reason = "no statement was seen where the baseline had some"
@@ -195,10 +193,6 @@ def _exact(metric: Metric, head: Sequence[Record], base: Sequence[Record], again
 
 def _relative(shift: float) -> float:
     return math.expm1(min(shift, 500.0))
-
-
-def _backend(log: QueryLog) -> str:
-    return f"{log.dialect} through {log.driver}"
 
 
 def _advice(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import replace
 
 from pytest_perfguard.model.budget import Budget
 from pytest_perfguard.model.measurement import Key
@@ -56,6 +58,10 @@ def budget(
 ) -> str:  # fmt: skip
     """Return the sentence on a budget."""
     shown, allowed = render(value.value, metric.unit), render(limit, metric.unit)
+    if metric.name == "scaling" and outcome is Outcome.OVER_BUDGET:
+        many = value.value != 1
+        what = f"{shown} statements grow" if many else "a statement grows"
+        return f"{what} in number with the data of {key}; {source.origin}"
     if source.factor is not None:
         allowed = f"{allowed} ({source.factor:g} times {source.reference})"
     interval = ""
@@ -74,6 +80,18 @@ def budget(
 def invalid(key: Key, metric: Metric, reason: str) -> str:
     """Return the sentence on a measurement that cannot be trusted."""
     return f"{metric.name} of {key} cannot be judged: {reason}"
+
+
+def paragraphs(verdicts: Iterable[Verdict]) -> str:
+    """Return the message of a failure by several verdicts: what explains one has said of another is not said again."""
+    said: set[str] = set()
+    found: dict[int, str] = {}
+    by_length = sorted(enumerate(verdicts), key=lambda each: -len(each[1].details))
+    for place, verdict in by_length:
+        news = not said.issuperset(verdict.details)
+        said.update(verdict.details)
+        found[place] = paragraph(verdict if news else replace(verdict, details=()))
+    return "\n".join(found[place] for place, _ in by_length)
 
 
 def paragraph(verdict: Verdict) -> str:

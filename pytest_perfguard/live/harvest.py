@@ -10,7 +10,7 @@ from pytest_perfguard.live.tournament import Findings
 from pytest_perfguard.live.wire import Message
 from pytest_perfguard.model.codec import from_plain
 from pytest_perfguard.model.measurement import Key, Measurement
-from pytest_perfguard.model.metric import CPU, TIME, WALL, Nature
+from pytest_perfguard.model.metric import CPU, OF_QUERIES, TIME, WALL, Metric, Nature
 from pytest_perfguard.model.sample import Series
 
 
@@ -35,7 +35,7 @@ def _merge(recorded: Sequence[Measurement], times: Mapping[Key, tuple[Series, ..
     for measurement in recorded:
         known = merged.get(measurement.key) or Measurement(key=measurement.key, series=())
         names = {series.metric.name for series in known.series}
-        added = (s for s in measurement.series if s.metric.nature is not Nature.TIMED and s.metric.name not in names)
+        added = (s for s in measurement.series if _is_counted(s.metric) and s.metric.name not in names)
         merged[measurement.key] = replace(
             known,
             series=(*known.series, *added),
@@ -63,3 +63,8 @@ def _times(findings: Findings, test: str) -> dict[Key, tuple[Series, ...]]:
         for key, (iterations, blocks) in findings.head.items()
         if key.test == test and blocks
     }
+
+
+def _is_counted(metric: Metric) -> bool:
+    # Times of statements come from passes of their own; only those of the clock are taken in turns.
+    return metric.nature is not Nature.TIMED or metric.name in OF_QUERIES

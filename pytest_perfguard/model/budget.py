@@ -16,8 +16,15 @@ class Budget:
     """The name of a test or of a named measurement of the same run; only with `factor`."""
     measurement: str | None = None
     """The named measurement that it applies to; None for every one of the test."""
+    table: str = ""
+    """The database table that it applies to, for metrics that count statements; empty for all."""
     origin: str = ""
     """Where it was set, for messages: "marker on tests/test_a.py::test_x", "perfguard_budgets in pytest.ini"."""
+
+    @property
+    def label(self) -> str:
+        """Return the metric, with the table where there is one: "queries[orders]"."""
+        return f"{self.metric}[{self.table}]" if self.table else self.metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

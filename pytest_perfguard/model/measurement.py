@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_perfguard.model.budget import Budget
 from pytest_perfguard.model.note import Note
 from pytest_perfguard.model.queries import QueryLog
 from pytest_perfguard.model.sample import Series
@@ -28,6 +29,8 @@ class Measurement:
     series: tuple[Series, ...]
     group: str = ""
     queries: QueryLog | None = None
+    budgets: tuple[Budget, ...] = ()
+    """Limits that were set where it was measured, beside those of the test."""
     notes: tuple[Note, ...] = ()
     contended: bool = False
     """Whether other workers of this run were competing for the machine (pytest-xdist)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -28,7 +28,9 @@ COUNTED = frozenset({StatementKind.READ, StatementKind.WRITE})
 MANY = 3
 """Different parameter sets on one way through the code from which on a loop is likely."""
 
-_STAR = re.compile(r"(?<!EXISTS\()(?<!EXISTS \()\bSELECT (?:DISTINCT |ALL )?(?:[^()]*, )?(?:[\w.\"`]+\.)?\*(?=,| FROM\b|$)")
+_STAR = re.compile(
+    r"(?<!EXISTS\()(?<!EXISTS \()\bSELECT (?:DISTINCT |ALL )?(?:[^()]*, )?(?:[\w.\"`]+\.)?\*(?=,| FROM\b|$)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,8 @@ class Statement:
     """Rows that came back, where they were counted."""
     slowest: float = 0.0
     """Seconds of the slowest execution, where it was timed."""
+    growth: tuple[tuple[int, int], ...] = ()
+    """Sizes of the data and the count at each, where the same was run at several sizes."""
     advice: tuple[str, ...] = ()
     """What the database says of how it executes it, where it was asked."""
 
@@ -111,11 +115,21 @@ class QueryLog:
         return replace(
             self,
             statements=tuple(
-                replace(statement, line=0, looped=0, repeated=0, rows=0, slowest=0.0, advice=())
+                replace(statement, line=0, looped=0, repeated=0, rows=0, slowest=0.0, growth=(), advice=())
                 for statement in self.statements
                 if statement.kind is not StatementKind.CONNECTION
             ),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableSizes:
+    """What users declare of their tables, since the tables of a test are always small."""
+
+    big: tuple[tuple[str, int], ...] = ()
+    """Tables that have many rows in production, with how many."""
+    small: tuple[str, ...] = ()
+    """Tables that will always be small: nothing is said of reading all of them."""
 
 
 def names_table(statement: Statement, table: str) -> bool:
@@ -125,13 +139,40 @@ def names_table(statement: Statement, table: str) -> bool:
 
 
 def merge_logs(logs: Iterable[QueryLog | None]) -> QueryLog | None:
-    """Return one log of what several instruments saw: of statements the last that has any, and of requests."""
-    chosen = {log.dialect == "http": log for log in logs if log is not None and log.statements}
-    found = [chosen[key] for key in sorted(chosen)]
+    """Return one log of what several instruments saw in several runs of the same call.
+
+    Of statements, and of requests over HTTP, it is the list of the last that has any, with what the others knew beside.
+    """
+    found: list[QueryLog] = []
+    given = [log for log in logs if log is not None]
+    for over_http in (False, True):
+        family = [log for log in given if log.statements and (log.dialect == "http") is over_http]
+        if family:
+            found.append(_overlay(family))
     if len(found) < 2:
-        return found[0] if found else next((log for log in logs if log is not None), None)
+        return found[0] if found else next(iter(given), None)
     return QueryLog(
         dialect=", ".join(sorted(frozenset.union(*(log.dialects for log in found)))),
         driver=", ".join(sorted(frozenset.union(*(log.drivers for log in found)))),
         statements=tuple(statement for log in found for statement in log.statements),
     )
+
+
+def _overlay(logs: Sequence[QueryLog]) -> QueryLog:
+    """Return the last of `logs`, each statement with the most that any of them knew of it."""
+    known: dict[tuple[str, str, str, str], Statement] = {}
+    for log in logs:
+        for each in log.statements:
+            key = (each.fingerprint, each.kind, each.function, each.driver)
+            other = known.get(key, each)
+            known[key] = replace(
+                each,
+                looped=max(each.looped, other.looped),
+                repeated=max(each.repeated, other.repeated),
+                rows=max(each.rows, other.rows),
+                slowest=max(each.slowest, other.slowest),
+                advice=each.advice or other.advice,
+            )
+    last = logs[-1]
+    keys = [(each.fingerprint, each.kind, each.function, each.driver) for each in last.statements]
+    return replace(last, statements=tuple(known[key] for key in keys))

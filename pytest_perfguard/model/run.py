@@ -22,4 +22,6 @@ class Run:
     """None where nothing was to be compared with what is stored."""
     contest: Contest | None = None
     """None where base and head did not run side by side."""
+    survey: tuple[Measurement, ...] = ()
+    """What tests that are not guarded asked of databases, where that was wanted."""
     notes: tuple[Note, ...] = ()

@@ -45,7 +45,8 @@ def collect(config: pytest.Config, items: list[pytest.Item]) -> None:
         items[:] = wanted
     _resolve_references(items)
     items[:] = _references_first(items)
-    guard.engine.begin([item.stash[TASK] for item in items if TASK in item.stash])
+    tasks = [item for item in items if TASK in item.stash]
+    guard.engine.begin([item.stash[TASK] for item in tasks], queries=any(map(_names_queries, tasks)))
 
 
 def _guard_item(item: pytest.Item, guard: Guard) -> None:
@@ -77,6 +78,12 @@ def _guard_item(item: pytest.Item, guard: Guard) -> None:
             item.stash[TROUBLE] += "; if `perf` is a marker of your own with another meaning, give that another name"
         return
     item.stash[TASK] = Task(test=item.nodeid, budgets=budgets, method=method, explicit=bool(method_markers))
+
+
+def _names_queries(item: pytest.Item) -> bool:
+    """Return whether a test's own code speaks of `perf.queries`; where a function of its does, it is not known here."""
+    code = getattr(getattr(item, "obj", None), "__code__", None)
+    return "queries" in getattr(code, "co_names", ())
 
 
 def _parse(marker: pytest.Mark, metrics: dict[str, Metric], origin: str) -> tuple[Budget, ...]:

@@ -11,6 +11,7 @@ import pytest
 from pytest_perfguard.errors import MeasurementError
 from pytest_perfguard.measure.plan import Call
 from pytest_perfguard.model.metric import Better, custom
+from pytest_perfguard.plugin.queries import Queries
 from pytest_perfguard.plugin.recording import RECORDING, Recording
 from pytest_perfguard.quantity import Unit
 
@@ -51,6 +52,11 @@ class Perf:
         call = Call(func=func, args=args, kwargs=kwargs, setup=self._setup)
         result: R = await self._recording.measure_async(call, self._name, self._method)
         return result
+
+    @property
+    def queries(self) -> Queries:
+        """Return what records the statements of blocks: `with perf.queries(max=3) as q:`, `perf.queries.scales(…)`."""
+        return Queries(self._recording)
 
     def using(
         self,

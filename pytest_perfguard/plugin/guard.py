@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from _pytest.outcomes import Failed
 
 from pytest_perfguard.config.resolve import Settings
-from pytest_perfguard.engine import Engine
+from pytest_perfguard.engine import Engine, Task
 from pytest_perfguard.errors import PerfguardError
-from pytest_perfguard.judge.sentence import paragraph
+from pytest_perfguard.judge.sentence import paragraphs
 from pytest_perfguard.model.budget import Budget
 from pytest_perfguard.model.measurement import Measurement
 from pytest_perfguard.model.note import Note
@@ -20,6 +21,7 @@ from pytest_perfguard.model.run import Run
 from pytest_perfguard.model.verdict import Verdict
 from pytest_perfguard.plugin import has_workers, transport
 from pytest_perfguard.plugin.body import PASSES, BodyPasses
+from pytest_perfguard.plugin.failure import PerfguardFailed
 from pytest_perfguard.plugin.protocol import BROKEN, QUIET, note_broken, raise_broken, run_quiet_passes, tell_run
 from pytest_perfguard.plugin.recording import RECORDING, Recording
 from pytest_perfguard.plugin.task import TASK, fail_on_trouble
@@ -41,17 +43,11 @@ _ENDED: dict[int, str] = {
 """Exit statuses of runs that did not come to their end, in words."""
 
 
-class PerfguardFailed(Failed):
-    """A test that was over its budget, or slower than its baseline; the message is all there is to read."""
-
-    __module__ = "builtins"  # as pytest's own outcomes: short summaries show the message, not our package
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, pytrace=False)
-
-
 class Guard:
     """Measures and judges in the process where a test runs; on the controller it gathers, stores and reports."""
+
+    judges = True
+    """Whether limits within a test are judged in this process, or by who told it to measure."""
 
     def __init__(
         self, config: pytest.Config, settings: Settings, registry: Registry, default_budgets: DefaultBudgets = ()
@@ -70,6 +66,8 @@ class Guard:
         self._verdicts: list[Verdict] = []
         self._notes: list[Note] = []
         self._run: Run | None = None
+        self.surveyed: list[Measurement] = []
+        """What tests that are not guarded asked of databases, where that is wanted."""
         self._current: pytest.Item | None = None
         self._interrupted = False
         self.compared: Compared | None = None
@@ -124,7 +122,7 @@ class Guard:
         raise_broken(item, "setup")
         task = item.stash.get(TASK, None)
         if task is not None:
-            item.stash[RECORDING] = Recording(self.engine, task)
+            item.stash[RECORDING] = Recording(self.engine, task, judges=self.judges)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
@@ -152,13 +150,23 @@ class Guard:
             if getattr(item, "_excinfo", None) or (passes is not None and passes.remaining):
                 return result  # a failed unittest.TestCase, or not the last pass
             verdicts = (*self.engine.judge(task, measured), *self._compared_before(item))
+        except PerfguardFailed:  # a block of the test's own, which had a limit
+            self._keep_found(item, task, recording)
+            raise
         except PerfguardError as error:
             raise PerfguardFailed(f"perfguard: {error}") from None
         item.stash[transport.FOUND] = (tuple(measured), verdicts)
         failures = [verdict for verdict in verdicts if verdict.fails]
         if failures:
-            raise PerfguardFailed("\n".join(paragraph(verdict) for verdict in failures))
+            raise PerfguardFailed(paragraphs(failures))
         return result
+
+    def _keep_found(self, item: pytest.Item, task: Task, recording: Recording) -> None:
+        """Keep what a test had measured when it failed, so that its verdicts are in the report."""
+        measured = recording.take()
+        with contextlib.suppress(PerfguardError):
+            verdicts = self.engine.judge(replace(task, budgets=()), measured)
+            item.stash[transport.FOUND] = (tuple(measured), verdicts)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -205,7 +213,7 @@ class Guard:
         unfit = [_unfinished(ended)] if self.settings.save and ended is not None else []
         try:
             contest = None if self.compared is None else self.compared.contest
-            run = self.engine.finish(self._measurements, self._verdicts, unfit, contest)
+            run = self.engine.finish(self._measurements, self._verdicts, unfit, contest, survey=self.surveyed)
             notes = []
             if self.settings.save and not unfit:
                 try:
@@ -224,6 +232,8 @@ class Guard:
         """Print the verdicts of the run."""
         if not self._is_worker:
             self.display.summary(terminalreporter, self._run, self._notes)
+            if self.settings.queries:
+                self.display.survey(terminalreporter, [*self._measurements, *self.surveyed])
 
 
 def forget(item: pytest.Item, *keys: pytest.StashKey[Any]) -> None:

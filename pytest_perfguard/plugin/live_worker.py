@@ -26,7 +26,8 @@ from pytest_perfguard.live.wire import Channel, Message
 from pytest_perfguard.model.codec import to_plain
 from pytest_perfguard.model.measurement import Measurement
 from pytest_perfguard.plugin.body import PASSES, BodyPasses
-from pytest_perfguard.plugin.guard import Guard, PerfguardFailed, forget
+from pytest_perfguard.plugin.failure import PerfguardFailed
+from pytest_perfguard.plugin.guard import Guard, forget
 from pytest_perfguard.plugin.protocol import BROKEN, freshen, run_quiet_passes
 from pytest_perfguard.plugin.recording import RECORDING
 from pytest_perfguard.plugin.task import TASK
@@ -45,6 +46,7 @@ class LiveGuard(Guard):
 
     measured: tuple[Measurement, ...] = ()
     """What the last test recorded."""
+    judges = False
     parallel = False
     """Whether its body kept others than its thread busy."""
 

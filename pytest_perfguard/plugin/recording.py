@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from pytest_perfguard.config.marker import parse_method
 from pytest_perfguard.engine import Engine, Task
 from pytest_perfguard.errors import MeasurementError
+from pytest_perfguard.judge.sentence import paragraphs
 from pytest_perfguard.measure import reference
 from pytest_perfguard.measure.caller import refuse_awaitable
 from pytest_perfguard.measure.plan import Call
@@ -20,8 +21,9 @@ from pytest_perfguard.measure.runner import observe, to_series
 from pytest_perfguard.model.budget import Method
 from pytest_perfguard.model.measurement import Key, Measurement
 from pytest_perfguard.model.metric import REFERENCE, Metric
-from pytest_perfguard.model.protocols import Reading
+from pytest_perfguard.model.protocols import Probe, Reading
 from pytest_perfguard.model.sample import Series
+from pytest_perfguard.plugin.failure import PerfguardFailed
 
 REFERENCES_BESIDE = 5
 """Readings of the reference work on either side of a block that is timed once."""
@@ -36,8 +38,9 @@ class _Span:
 class Recording:
     """Collects the measurements of one test."""
 
-    def __init__(self, engine: Engine, task: Task) -> None:
+    def __init__(self, engine: Engine, task: Task, *, judges: bool = True) -> None:
         self.test = task.test
+        self._judges = judges
         self._engine = engine
         self._task = task
         self._finished: list[Measurement] = []
@@ -87,6 +90,25 @@ class Recording:
         span.readings.extend(readings)
         span.references.extend(runner.read_reference() for _ in range(REFERENCES_BESIDE))
 
+    def probes(self, wanted: Iterable[str]) -> tuple[Probe, ...]:
+        """Return the instruments for the metrics `wanted`, beside the clock."""
+        return self._engine.registry.probes(wanted)
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """Return the definitions of all metrics that have instruments."""
+        return self._engine.registry.metrics
+
+    def finish(self, measurement: Measurement) -> None:
+        """Keep a measurement with limits of its own; raise where it is over one, unless others judge or nobody does."""
+        if self._engine.settings.disable:
+            return
+        self._finished.append(measurement)
+        if self._judges:
+            failures = [verdict for verdict in self._engine.check_limits(measurement) if verdict.fails]
+            if failures:
+                raise PerfguardFailed(paragraphs(failures))
+
     def record(self, metric: Metric, value: float) -> None:
         """Keep a value of the user's own."""
         if metric.name in self._engine.registry.metrics:
@@ -118,6 +140,14 @@ class Recording:
 
     def _plan(self, key: Key, given: dict[str, Any]) -> Any:
         return self._engine.plan(self._task, key.name, self._method(given))
+
+    def numbered(self, name: str) -> Key:
+        """Return the key of a measurement called `name`, with a number where there is one of that name."""
+        taken = {measurement.key.name for measurement in self._finished} | set(self._spans)
+        chosen, number = name, 2
+        while chosen in taken:
+            chosen, number = f"{name}#{number}", number + 1
+        return Key(test=self.test, name=chosen)
 
     def _key(self, call: Call, name: str | None) -> Key:
         taken = {measurement.key.name for measurement in self._finished} | set(self._spans)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from pytest_perfguard.live.tournament import Progress as LiveProgress
     from pytest_perfguard.measure.plan import Progress
+    from pytest_perfguard.model.measurement import Measurement
     from pytest_perfguard.model.note import Note
     from pytest_perfguard.model.run import Run
 
@@ -71,6 +72,18 @@ class Display:
             reporter.ensure_newline()
             reporter.write_line(text)
 
+    def survey(self, reporter: pytest.TerminalReporter, measurements: Sequence[Measurement]) -> None:
+        """Print which tests ask most of databases."""
+        if self._config.option.collectonly or reporter.verbosity < _QUIET:
+            return
+        from pytest_perfguard.report.survey import survey_lines
+        from pytest_perfguard.report.terminal import plain
+
+        encoding = getattr(getattr(getattr(reporter, "_tw"), "_file", None), "encoding", None) or "utf-8"  # noqa: B009
+        reporter.section("perfguard: database statements", sep="-", bold=True)
+        for line in survey_lines(_queries(measurements), everything=reporter.verbosity > 0):
+            reporter.write_line(plain(line, encoding))
+
     def summary(self, reporter: pytest.TerminalReporter, run: Run | None, notes: Sequence[Note]) -> None:
         """Print the verdicts, what changed, and where things went."""
         if (run is None and not notes) or self._config.option.collectonly:
@@ -94,6 +107,10 @@ class Display:
                 reporter.write_line(plain(line.text, encoding), **markup)
         for note in notes:
             reporter.write_line(plain(str(note) if note.code in _NEWS else f"note: {note}", encoding))
+
+
+def _queries(measurements: Sequence[Measurement]) -> list[Measurement]:
+    return [measurement for measurement in measurements if measurement.queries is not None]
 
 
 def _clock(seconds: float) -> str:

@@ -38,6 +38,7 @@ def wake(config: pytest.Config) -> Guard:
             worker = config.pluginmanager.get_plugin(LIVE_WORKER)
             make_guard = Guard if worker is None else worker.make_guard
             settings = settings if worker is None else worker.adapt(settings)
+            registry.tables = settings.tables
             for name, _ in settings.report:
                 registry.reporter(name, settings.origin("report"))
             for name in settings.metrics:
@@ -56,6 +57,10 @@ def wake(config: pytest.Config) -> Guard:
                 guard.engine.close()
             raise pytest.UsageError(f"perfguard: {error}") from None
         config.pluginmanager.register(guard, _NAME)
+        if guard.settings.queries:
+            from pytest_perfguard.plugin.survey import Survey
+
+            config.pluginmanager.register(Survey(config, guard), "perfguard_survey")
         if guard.settings.against is not None and not guard.settings.disable:
             if has_workers(config) or hasattr(config, "workerinput"):
                 raise pytest.UsageError(

@@ -60,6 +60,7 @@ def document(run: Run) -> dict[str, Any]:
         "contest": to_plain(run.contest),
         "measurements": [_measurement(each) for each in sorted(run.measurements, key=lambda each: each.key)],
         "verdicts": [_finite(_keyed(to_plain(each))) for each in sorted(run.verdicts, key=_place)],
+        "survey": [_measurement(each) for each in sorted(run.survey, key=lambda each: each.key)],
         "notes": to_plain(run.notes),
     }
 
@@ -110,7 +111,8 @@ def _metrics(run: Run) -> dict[str, Metric]:
     named = {verdict.metric for verdict in run.verdicts}
     known = {name: metric for name, metric in BUILTIN.items() if name in named}
     known.update({metric.name: metric for metric in run.header.metrics})
-    known.update({series.metric.name: series.metric for each in run.measurements for series in each.series})
+    measured = (*run.measurements, *run.survey)
+    known.update({series.metric.name: series.metric for each in measured for series in each.series})
     return known
 
 
@@ -192,6 +194,7 @@ def _run(plain: dict[str, Any]) -> Run:
         verdicts=tuple(_verdict(each) for each in plain["verdicts"]),
         baseline=None if plain["baseline"] is None else _chosen(plain["baseline"]),
         contest=None if plain.get("contest") is None else from_plain(Contest, plain["contest"]),
+        survey=tuple(_measured(each, metrics) for each in plain.get("survey", ())),
         notes=tuple(from_plain(Note, each) for each in plain["notes"]),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_perfguard.probes.queries.fingerprint import fingerprint, tables
-from pytest_perfguard.probes.queries.probe import QueryProbe
+from pytest_perfguard.probes.queries.probe import QueryProbe, QueryTimeProbe
 from pytest_perfguard.probes.queries.sources.sqlite3 import watch_connections
 
-__all__ = ["QueryProbe", "fingerprint", "tables", "watch_connections"]
+__all__ = ["QueryProbe", "QueryTimeProbe", "fingerprint", "tables", "watch_connections"]

@@ -12,16 +12,18 @@ from pytest_perfguard.model import Note, StatementKind
 from pytest_perfguard.model import metric as metrics_of
 from pytest_perfguard.model.metric import QUERIES, READS, WRITES, Metric
 from pytest_perfguard.model.protocols import Reading
+from pytest_perfguard.model.queries import TableSizes
 from pytest_perfguard.probes.queries import drivers
 from pytest_perfguard.probes.queries.log import Finding, Read, make_log, percentile, read, repetitions
 from pytest_perfguard.probes.queries.sources import SOURCES
 from pytest_perfguard.probes.queries.sources.sqlite3 import open_connections
+from pytest_perfguard.probes.watch.children import ForkedProcesses, Programs
 from pytest_perfguard.probes.watch.hub import Hub
 from pytest_perfguard.probes.watch.tape import Entry, Opening, Planner, Recording
 
 _COUNTED = (StatementKind.READ, StatementKind.WRITE)
 
-_HUB = Hub(SOURCES)
+_HUB = Hub(SOURCES, beside=(ForkedProcesses(), Programs()))
 
 
 class QueryProbe:
@@ -37,8 +39,9 @@ class QueryProbe:
     rounds = 1
     wants_result = False
 
-    def __init__(self, root: Path | None = None, metrics: Iterable[str] = ()) -> None:
+    def __init__(self, root: Path | None = None, metrics: Iterable[str] = (), tables: TableSizes | None = None) -> None:
         self._root = root or Path.cwd()
+        self._tables = tables or TableSizes()
         wanted = [metrics_of.BUILTIN[name] for name in sorted(set(metrics)) if name in _EXACT]
         self.metrics: tuple[Metric, ...] = tuple(dict.fromkeys((QUERIES, READS, WRITES, *wanted)))
         self._names = frozenset(metric.name for metric in self.metrics)
@@ -63,7 +66,7 @@ class QueryProbe:
             return None
         from pytest_perfguard.probes.queries.plans import IndexPlanner
 
-        return IndexPlanner()
+        return IndexPlanner(big_tables=dict(self._tables.big), ignored=self._tables.small)
 
     def _values(self, token: Recording, reads: list[Read], leaked: list[Opening]) -> dict[str, int]:
         kinds = Counter(each.kind for each in reads)

@@ -8,6 +8,7 @@ import site
 import sys
 import sysconfig
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import NamedTuple
@@ -30,11 +31,16 @@ class Site(NamedTuple):
     """
 
 
+CALLER: ContextVar[Site | None] = ContextVar("perfguard_caller", default=None)
+"""Where a coroutine asked asgiref for what is carried out here; kept by the source that watches it."""
+
+
 def locate(frame: FrameType | None) -> Site | None:
     """Return the first place in the user's own code from `frame` outwards, None where there is none.
 
     Code of the standard library, of installed packages, of this package and without a file is not the user's. In a
-    greenlet (SQLAlchemy's async engines) the walk goes on in the greenlet that waits for it.
+    greenlet (SQLAlchemy's async engines) the walk goes on in the greenlet that waits for it, and where asgiref carries
+    something out for a coroutine (Django's asynchronous ORM), at that coroutine.
     """
     found = _first_own(frame)
     if found is None and "greenlet" in sys.modules:
@@ -50,7 +56,10 @@ def describe(place: Site | None, root: Path) -> tuple[str, int]:
     return f"{_relative(place.code.co_filename, root)}:{name}", place.line
 
 
-_FOREIGN, _USERS, _OURS = 0, 1, 2
+_FOREIGN, _USERS, _OURS, _BRIDGE = 0, 1, 2, 3
+_BRIDGES = f"{os.sep}asgiref{os.sep}sync.py"
+_CROSSING = "thread_handler"
+"""The function of asgiref's that is called in the thread: the frames outside of it did not ask for anything."""
 
 _WHOSE: dict[str, int] = {}
 """Verdicts on file names: a process has few of them, and a dictionary is all that a frame may cost."""
@@ -63,8 +72,11 @@ def _first_own(frame: FrameType | None) -> Site | None:
         verdict = whose.get(code.co_filename)
         if verdict is None:
             verdict = _judge(code.co_filename)
-        if verdict == _USERS:
-            return Site(code, frame.f_lineno, _path(frame))
+        if verdict:
+            if verdict == _USERS:
+                return Site(code, frame.f_lineno, _path(frame))
+            if verdict == _BRIDGE and code.co_name == _CROSSING and (caller := CALLER.get()) is not None:
+                return caller
         frame = frame.f_back
     return None
 
@@ -81,13 +93,21 @@ def _path(frame: FrameType | None) -> int:
             places.add((id(code), frame.f_lasti))
         elif verdict == _OURS:  # what measures: from here on outwards nothing belongs to the measured call
             break
+        elif verdict == _BRIDGE and code.co_name == _CROSSING and (caller := CALLER.get()) is not None:
+            places.add((id(caller.code), caller.path))
+            break
         frame = frame.f_back
     return hash(frozenset(places))
 
 
 def _judge(filename: str) -> int:
-    ours = filename.startswith(_PACKAGE + os.sep)
-    verdict = _WHOSE[filename] = _OURS if ours else _USERS if _is_own(filename) else _FOREIGN
+    if filename.startswith(_PACKAGE + os.sep):
+        verdict = _OURS
+    elif _is_own(filename):
+        verdict = _USERS
+    else:
+        verdict = _BRIDGE if filename.endswith(_BRIDGES) else _FOREIGN
+    _WHOSE[filename] = verdict
     return verdict
 
 

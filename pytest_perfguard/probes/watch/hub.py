@@ -14,13 +14,15 @@ from pytest_perfguard.probes.watch.tape import Recording, Tape
 class Hub:
     """Installs sources when the first block begins, or when their library is imported in it, and takes them away."""
 
-    def __init__(self, sources: Sequence[Source], name: str = "queries") -> None:
+    def __init__(self, sources: Sequence[Source], name: str = "queries", *, beside: Sequence[Source] = ()) -> None:
+        """`name` is that of the tape; what stands `beside` is watched too, and is no library that could be seen."""
         self.sources = tuple(sources)
+        self._watched = (*self.sources, *beside)
         self._tape = Tape(name)
         self._lock = threading.RLock()
         self._depth = 0
         self._undo: dict[str, Callable[[], None]] = {}
-        self._watch = ImportWatch({source.module: self._install_loaded for source in self.sources})
+        self._watch = ImportWatch({source.module: self._install_loaded for source in self._watched})
 
     def installed(self) -> list[Source]:
         """Return the sources whose library is loaded."""
@@ -54,6 +56,6 @@ class Hub:
 
     def _install_loaded(self) -> None:
         with self._lock:
-            for source in self.sources:
+            for source in self._watched:
                 if self._depth and source.name not in self._undo and source.installed():
                     self._undo[source.name] = source.install(self._tape)

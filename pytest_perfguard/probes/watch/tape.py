@@ -40,6 +40,8 @@ class Entry:
     """Whether the caller handed many rows over at once: it is no loop of the caller's, however many there are."""
     trips: int = 1
     """How often the server was asked and waited for."""
+    sent: int = 0
+    """How often a driver said so by `Tape.sent`; 0 where it says nothing."""
     rows: int = 0
     """Rows that came back; kept only where `Tape.counts_rows`."""
     nanoseconds: int = -1
@@ -202,7 +204,7 @@ class Tape:
         return end
 
     def hidden(self) -> bool:
-        """Return whether what is being executed here is not to be written down: a layer above did, or nobody records."""
+        """Return whether this is not to be written down here: a layer above did it, or nobody records."""
         layer = self._layers.get()
         return (layer is not None and layer.busy) or not self._recordings
 
@@ -221,6 +223,16 @@ class Tape:
         for recording in self._recordings:
             recording.entries.append(entry)
         return entry
+
+    def sent(self) -> None:
+        """Write down that a driver has asked its server for what a layer above, or itself, is executing just now.
+
+        What an entry's trips are is then counted, and a doubt whether anything was sent at all is settled.
+        """
+        layer = self._layers.get()
+        if isinstance(layer, Entry) and layer.busy:
+            layer.trips = layer.sent = layer.sent + 1
+            layer.counts = None
 
     def opened(self, driver: str, connection: Any = None, is_open: Callable[[Any], bool] | None = None) -> None:
         """Write down that a connection was opened.

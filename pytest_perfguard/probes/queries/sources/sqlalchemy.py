@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -45,7 +46,7 @@ class SQLAlchemySource:
         # Whether a pool asks a connection for life depends on what used it before: no query of the measured code.
         patches.wrap(default, "do_ping", lambda ping: _hide(ping, tape))
         for name, text in (("do_commit", "COMMIT"), ("do_rollback", "ROLLBACK")):
-            patches.wrap(default, name, lambda original, text=text: _control(original, text, tape))
+            patches.wrap(default, name, functools.partial(_control, text, tape))
         watch_pools(patches, tape)
 
         def undo() -> None:
@@ -116,7 +117,7 @@ def _hide(original: Callable[..., Any], tape: Tape) -> Callable[..., Any]:
     return hidden
 
 
-def _control(original: Callable[..., Any], text: str, tape: Tape) -> Callable[..., Any]:
+def _control(text: str, tape: Tape, original: Callable[..., Any]) -> Callable[..., Any]:
     def control(self: Any, connection: Any) -> Any:
         if tape.hidden():
             return original(self, connection)

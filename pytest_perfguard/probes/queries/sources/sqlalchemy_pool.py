@@ -27,12 +27,11 @@ def watch_pools(patches: Patches, tape: Tape) -> None:
 
 def _opening(original: Callable[..., Any], tape: Tape) -> Callable[..., Any]:
     def connect(self: Any) -> None:
-        if tape.hidden():
-            return original(self)
+        outermost = not tape.hidden()
         with tape.layer():
             original(self)
-        tape.opened(_driver(self._ConnectionRecord__pool))
-        return None
+        if outermost:
+            tape.opened(_driver(self._ConnectionRecord__pool))
 
     return connect
 
