@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from pytest_perfguard.model import COUNTED, Measurement, Statement
 
@@ -24,8 +24,8 @@ def survey_lines(measurements: Sequence[Measurement], *, everything: bool = Fals
     from tabulate import tabulate
 
     shown = asked if everything else asked[:LISTED]
-    rows = [[each.key.test, *(_value(each, name) for name in _COLUMNS)] for each in shown]
-    headers = ["test", *_COLUMNS.values()]
+    rows = [[each.key.test, *(_cell(each, value) for value in _COLUMNS.values())] for each in shown]
+    headers = ["test", *_COLUMNS]
     table = tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True, colalign=_ALIGNED)
     total = sum(_statements(each) for each in asked)
     lines = [f"{total} statements in {len(asked)} tests, of {_tests(measurements)} that were watched", ""]
@@ -35,20 +35,17 @@ def survey_lines(measurements: Sequence[Measurement], *, everything: bool = Fals
     return [*lines, *_places(asked, None if everything else _EXPLAINED)]
 
 
-_COLUMNS = {
-    "queries": "queries",
-    "duplicates": "duplicates",
-    "n_plus_one": "potential N+1",
-    "batchable": "row by row",
+_COLUMNS: dict[str, Callable[[Statement], int]] = {
+    "queries": lambda each: each.count if each.kind in COUNTED else 0,
+    "duplicates": lambda each: each.repeated,
+    "potential N+1": lambda each: each.n_plus_one,
+    "row by row": lambda each: each.batchable,
 }
 _ALIGNED = ("left", *["right"] * len(_COLUMNS))
 
 
-def _value(measurement: Measurement, metric: str) -> str:
-    series = measurement.get(metric)
-    if series is not None:
-        return str(series.values[-1] or "")
-    return str(_statements(measurement)) if metric == "queries" else ""
+def _cell(measurement: Measurement, value: Callable[[Statement], int]) -> str:
+    return "" if measurement.queries is None else str(sum(map(value, measurement.queries.statements)) or "")
 
 
 def _statements(measurement: Measurement) -> int:
