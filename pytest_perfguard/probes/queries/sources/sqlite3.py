@@ -13,6 +13,7 @@ from types import BuiltinMethodType
 from typing import Any
 
 from pytest_perfguard.model import Note
+from pytest_perfguard.probes.watch.rebinding import rebind
 from pytest_perfguard.probes.watch.tape import Tape
 from pytest_perfguard.probes.queries.tokens import split
 from pytest_perfguard.probes.queries.sources.sqlite3_trace import UNDERMINED, Tracer, follows
@@ -24,7 +25,7 @@ _DRIVER = "sqlite3"
 class Sqlite3Source:
     """Hands out connections of a subclass, and follows by SQLite's own trace what does not pass through its methods.
 
-    sqlite3's types cannot be changed, so `connect` is bound anew wherever a module holds it. The subclasses have
+    sqlite3's types cannot be changed, so `connect` is bound anew wherever something holds it. The subclasses have
     methods only while something records; a connection that outlives the block is then as fast as any other, and is seen
     entirely by the next block. The trace sees the rest: connections that were open before, cursors and bound methods
     that were taken before, cursors of sqlite3's own type. Connections opened past `connect` are named in a note.
@@ -245,7 +246,7 @@ def _acquire() -> Callable[[], None]:
     if _Connect.users == 0:
         _Connect.original = sys.modules["sqlite3"].connect
         _Connect.wrapper = _wrap(_Connect.original)
-        _rebind(_Connect.original, _Connect.wrapper)
+        rebind(_Connect.original, _Connect.wrapper, keep=_own_holders(_Connect.wrapper))
     _Connect.users += 1
     done = False
 
@@ -256,10 +257,16 @@ def _acquire() -> Callable[[], None]:
         done = True
         _Connect.users -= 1
         if _Connect.users == 0:
-            _rebind(_Connect.wrapper, _Connect.original)  # also in modules that were imported meanwhile
+            wrapper, original = _Connect.wrapper, _Connect.original
             _Connect.wrapper = _Connect.original = None
+            rebind(wrapper, original, keep=_own_holders(wrapper))  # also what came to hold it meanwhile
 
     return release
+
+
+def _own_holders(wrapper: Any) -> list[object]:
+    """Return what goes on holding what the wrapper stands for."""
+    return [vars(wrapper), *(wrapper.__closure__ or ()), *gc.get_referents(_Connect)]
 
 
 def _wrap(original: Any) -> Any:
@@ -289,15 +296,6 @@ def _wrap(original: Any) -> Any:
 def _is_open(connection: Any) -> bool:
     connection.in_transaction  # noqa: B018 - raises where the connection is closed, and checks no thread
     return True
-
-
-def _rebind(old: Any, new: Any) -> None:
-    for module in list(sys.modules.values()):
-        namespace = getattr(module, "__dict__", None)
-        if not isinstance(namespace, dict):
-            continue
-        for name in [name for name, value in list(namespace.items()) if value is old]:
-            namespace[name] = new
 
 
 def _is_cache(found: object) -> bool:

@@ -377,8 +377,33 @@ def test_a_connection_let_go_by_another_thread_is_not_complained_of():
         gc.collect()
 
 
-@pytest.mark.parametrize("way", [sqlite3.Connection, partial(sqlite3.connect)])
-def test_connections_opened_past_connect_undermine_the_count(way):
+class Opener:
+    connect = staticmethod(sqlite3.connect)
+
+    def __init__(self):
+        self.own = sqlite3.connect
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda connect=sqlite3.connect: connect(":memory:"),
+        partial(sqlite3.connect, ":memory:"),
+        lambda: Opener.connect(":memory:"),
+        lambda opener=Opener(): opener.own(":memory:"),
+        lambda ways=(lambda c: {"a": [c]})(sqlite3.connect): ways["a"][0](":memory:"),
+    ],
+)
+def test_connect_is_seen_wherever_it_is_held(way):
+    before = way()
+    before.close()
+    assert read(lambda: closing(way()).__enter__().execute("SELECT 1").fetchall()).values["queries"] == 1
+    plain = way()
+    assert type(plain) is sqlite3.Connection
+    plain.close()
+
+
+def test_connections_opened_past_connect_undermine_the_count(way=sqlite3.Connection):
     opened = []
 
     def call():
