@@ -10,7 +10,7 @@ VERSIONS := 3.11 3.12 3.13 3.14
 USABLE := -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all dogfood lint bench aa power power-stored docs clean distclean
+.PHONY: help demo test test-all dogfood lint bench shapes aa power power-stored docs clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -48,6 +48,9 @@ lint: $(VENV)/.lint ## check style, types and which module imports which
 
 bench: $(VENV)/.bench ## measure what perfguard itself costs
 	$(BIN)/python tests/bench/bench.py
+
+shapes: $(VENV)/.bench ## compare what is said of N+1, duplicates and loops of writes with what other tools say
+	$(BIN)/python tests/bench/shapes.py
 
 aa: $(VENV)/.bench ## count the false alarms on unchanged code
 	$(BIN)/python tests/bench/aa.py
@@ -89,6 +92,6 @@ $(VENV)/.package: pyproject.toml
 	@touch $@
 
 # Dependency groups of pyproject.toml, one stamp each.
-$(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.bench $(VENV)/.docs: $(VENV)/.%: $(VENV)/.package
+$(VENV)/.demo $(VENV)/.test $(VENV)/.mysqlclient $(VENV)/.lint $(VENV)/.bench $(VENV)/.docs: $(VENV)/.%: $(VENV)/.package
 	$(PIP) --group $*
 	@touch $@

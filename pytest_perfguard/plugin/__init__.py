@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from pytest_perfguard.registry import Registry
 
 _MARKERS = (
-    "perf_budget(time=, cpu=, wall=, memory=, retained=, queries=, reads=, writes=, result_size=, calls=, work=, "
+    "perf_budget(time=, cpu=, wall=, memory=, retained=, result_size=, queries=, reads=, writes=, round_trips=, "
+    "duplicates=, n_plus_one=, batchable=, select_star=, rows=, unindexed=, query_p95=, slowest_query=, db_time=, "
+    "connections_opened=, connections_leaked=, pool_in_use=, pool_wait_p95=, http_calls=, calls=, work=, "
     "instructions=, callgrind=, name=): "
-    "limits that this test must keep, such as time='20 ms', queries=3",
+    "limits that this test must keep, such as time='20 ms', queries=3, queries={'orders': 2}",
     "perf(rounds=, iterations=, warmup=, target_time=, max_time=, min_effect=, group=, gc=, metrics=): "
     "how this test is measured",
 )
