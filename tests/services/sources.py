@@ -127,7 +127,7 @@ def sqlalchemy(driver: str, url: str, module: str, service: str = "") -> Case:
         orm = importlib.import_module("sqlalchemy.orm")
         with engine.connect() as connection:
             for number in range(STATEMENTS - 1):
-                connection.execute(text("SELECT :number"), {"number": number}).all()
+                connection.execute(text("SELECT CAST(:number AS INTEGER)"), {"number": number}).all()
         with orm.Session(engine) as session:
             session.execute(text("SELECT 'x'")).all()
 
@@ -159,7 +159,7 @@ def sqlalchemy_async(driver: str, url: str, module: str, service: str = "") -> C
         asyncio_ext = importlib.import_module("sqlalchemy.ext.asyncio")
         async with engine.connect() as connection:
             for number in range(STATEMENTS - 1):
-                (await connection.execute(text("SELECT :number"), {"number": number})).all()
+                (await connection.execute(text("SELECT CAST(:number AS INTEGER)"), {"number": number})).all()
         async with asyncio_ext.AsyncSession(engine) as session:
             (await session.execute(text("SELECT 'x'"))).all()
 
