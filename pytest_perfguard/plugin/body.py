@@ -72,8 +72,8 @@ class BodyPasses:
         original = item.obj
         measured = _measured(original, functools.partial(self._observe, current, counts=counts))
         item.obj = measured
-        # pytest leaves these to unittest, which does not ask the item for its body but the instance.
-        asks_instance = isinstance(item, TestCaseFunction) and inspect.iscoroutinefunction(original)
+        # pytest leaves coroutines to unittest, and pytest-django all of its tests: the instance is asked for its body.
+        asks_instance = isinstance(item, TestCaseFunction)
         if asks_instance:
             setattr(item.instance, item.name, measured)
         try:
@@ -82,7 +82,7 @@ class BodyPasses:
         finally:
             item.obj = original
             if asks_instance:
-                delattr(item.instance, item.name)
+                vars(item.instance).pop(item.name, None)  # pytest drops its own
 
     def finish(self) -> list[Measurement]:
         """Return the measurement of the body, made of all passes."""

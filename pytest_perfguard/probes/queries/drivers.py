@@ -8,14 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 UNINSTRUMENTED = (
-    "psycopg",
-    "psycopg2",
-    "asyncpg",
     "pg8000",
     "psycopg2cffi",
-    "pymysql",
-    "MySQLdb",
-    "aiomysql",
     "asyncmy",
     "mysql.connector",
     "mariadb",
@@ -30,14 +24,10 @@ UNINSTRUMENTED = (
     "clickhouse_driver",
     "cassandra",
     "neo4j",
-    "pymongo",
-    "motor",
-    "redis",
 )
 """Their top modules; aiosqlite is not among them, since it uses sqlite3."""
 
 _MODULES = {
-    "psycopg_async": ("psycopg",),
     "mysqldb": ("MySQLdb",),
     "aiomysql": ("aiomysql", "pymysql"),
     "mysqlconnector": ("mysql.connector",),

@@ -8,37 +8,31 @@ from functools import lru_cache
 from pytest_perfguard.model import StatementKind
 from pytest_perfguard.probes.queries.kinds import classify
 from pytest_perfguard.probes.queries.tables import find_tables
-from pytest_perfguard.probes.queries.tokens import VALUE, cut
+from pytest_perfguard.probes.queries.tokens import KEYWORDS, OPERATORS, VALUE, cut
 from pytest_perfguard.probes.watch.tape import Shape
 
 _CACHED = 4096
 _TOO_LONG = 20_000
 """Characters beyond which a text is not worth a place in the cache."""
 
-KEYWORDS = frozenset(
+_BETWEEN_VALUES = OPERATORS | {":", ";", ",", "(", "[", "{"}
+_BEFORE_EXPRESSION = frozenset(
     """
-    ABORT ALL ALTER ANALYZE AND ANY ARRAY AS ASC ASYMMETRIC BEGIN BETWEEN BY CALL CASE CASCADE CLOSE COMMIT CONFLICT
-    CONSTRAINT COPY CREATE CROSS CURSOR DEALLOCATE DECLARE DEFAULT DELETE DESC DISTINCT DO DROP DUPLICATE ELSE END
-    ESCAPE EXCEPT EXECUTE EXISTS EXPLAIN FALSE FETCH FILTER FOR FOREIGN FROM FULL GRANT GROUP HAVING IF IGNORE ILIKE
-    IN INDEX INNER INSERT INTERSECT INTERVAL INTO IS ISNULL JOIN KEY LATERAL LEFT LIKE LIMIT LOCK MATERIALIZED MERGE
-    NATURAL NOT NOTHING NOTNULL NOWAIT NULL OF OFFSET ON ONLY OR ORDER OUTER OVER PARTITION PRAGMA PREPARE PRIMARY
-    RECURSIVE REFERENCES RELEASE REPLACE RETURNING RIGHT ROLLBACK ROWS SAVEPOINT SELECT SET SHARE SHOW SIMILAR SKIP
-    SOME START TABLE TEMPORARY THEN TO TRANSACTION TRUE TRUNCATE UNION UNIQUE UPDATE USING VACUUM VALUES VIEW WHEN
-    WHERE WINDOW WITH
-    """.split()  # noqa: SIM905 - a list of 120 strings is no easier to read
+    ALL AND BETWEEN BY CASE DEFAULT DISTINCT ELSE ESCAPE FETCH HAVING ILIKE IN INTERVAL IS LIKE LIMIT NOT OFFSET ON OR
+    RETURNING ROWS SELECT SET THEN TO VALUES WHEN WHERE
+    """.split()  # noqa: SIM905
 )
-"""Words that are written in upper case, so that the same statement from two hands is one."""
-
-_CASES = {form: word for word in KEYWORDS for form in (word, word.lower(), word.capitalize())}
-_OPERATORS = frozenset(
-    "= < > ! | & ~ ^ # @ * / % + - ? : ; , ( [ { <=> ->> -> #>> #> <> <= >= != == => || && @> <@ << >> :: :=".split()  # noqa: SIM905
-)
-_BEFORE_SIGN = (_OPERATORS | KEYWORDS) - {VALUE}
+_BEFORE_SIGN = _BETWEEN_VALUES | _BEFORE_EXPRESSION
+_BEFORE_TEST = frozenset({"IS", "NOT", "ON", "WHERE", "AND", "OR", "WHEN", "HAVING", "DEFAULT"})
+"""After these TRUE and FALSE are no values but make a condition another one."""
 _LISTS = frozenset({"IN", "ANY", "ALL", "SOME"})
-_CONSTANTS = frozenset({"NULL", "TRUE", "FALSE"})
+_BOOLEANS = frozenset({"TRUE", "FALSE"})
+_CONSTANTS = _BOOLEANS | {"NULL"}
+_OF_ROW = frozenset({"(", ")", ",", VALUE, "NULL"})
 _TIGHT_BEFORE = frozenset({",", ")", ".", ";", "]", "::", "["})
 _TIGHT_AFTER = frozenset({"(", ".", "[", "::"})
-_SPACED = (_OPERATORS | KEYWORDS) - _TIGHT_AFTER
+_SPACED = (_BETWEEN_VALUES | KEYWORDS | {VALUE}) - _TIGHT_AFTER - {"CAST", "ROW"}
+_TELLING = frozenset({VALUE, "(", "[", ")", "]"}) | _BOOLEANS
 
 
 def fingerprint(sql: str, dialect: str = "") -> str:
@@ -66,11 +60,10 @@ def analyse(sql: str, dialect: str = "") -> Shape:
 
 
 def _analyse(sql: str, dialect: str) -> Shape:
-    raw = cut(sql, dialect)
-    tokens, batch = _normalise(raw)
+    tokens, batch = _normalise(cut(sql, dialect), dialect)
     text = _join(tokens)
     for _ in range(_ROUNDS if "@@" in text or not _AMBIGUOUS.isdisjoint(tokens) else 0):
-        again = _join(_normalise(cut(text, dialect))[0])
+        again = _join(_normalise(cut(text, dialect), dialect)[0])
         if again == text:
             break
         text = again
@@ -88,73 +81,165 @@ _ROUNDS = 4
 _analyse_cached = lru_cache(maxsize=_CACHED)(_analyse)
 
 
-def _normalise(tokens: list[str]) -> tuple[list[str], bool]:
+def _normalise(tokens: list[str], dialect: str) -> tuple[list[str], bool]:
     """Return the tokens without their values, and whether lists or rows of values were cut short."""
     out: list[str] = []
-    batch = False
-    opened: list[int] = []
-    row_end = -1
-    keyword = _CASES.get
-    for raw in tokens:
-        part = keyword(raw, raw)
-        if part == VALUE:
+    lists = _Lists(out)
+    for token in tokens:
+        part = token
+        if part not in _TELLING:
+            pass
+        elif part == VALUE:
             while out and out[-1] in "+-" and (len(out) == 1 or out[-2] in _BEFORE_SIGN):
                 out.pop()
+        elif part in _BOOLEANS:
+            part = part if out and out[-1] in _BEFORE_TEST else VALUE
         elif part in "([":
-            opened.append(len(out))
-        elif part in ")]" and opened:
-            start = opened.pop()
-            before = out[start - 1] if start else ""
-            if before == "VALUES" and part == ")":
-                out[start:] = [VALUE if item in _CONSTANTS else item for item in out[start:]]
-                out.append(part)
-                row_end = len(out)
-                continue
-            if before == "," and start - 1 == row_end and part == ")":
-                del out[row_end:]
-                batch = True
-                continue
-            if (before in _LISTS or part == "]") and len(out) > start + 2:
-                short = _shorten(out[start + 1 :])
-                batch = batch or len(short) < len(out) - start - 1
-                out[start + 1 :] = short
+            lists.open()
+        elif lists.close(part):
+            continue
         out.append(part)
     while out and out[-1] == ";":
         out.pop()
-    _forget_names(out)
-    return out, batch
+    merged = out.count("WHEN") > 1 and _merge_arms(out)
+    _forget_names(out, dialect)
+    return out, lists.shortened or merged
+
+
+class _Lists:
+    """Cuts lists and rows of values short at the end of `out`, each when it closes."""
+
+    def __init__(self, out: list[str]) -> None:
+        self.shortened = False
+        self._out = out
+        self._starts: list[int] = []
+        self._depths = [0]
+        self._row_end = -1
+
+    def open(self) -> None:
+        self._starts.append(len(self._out))
+        self._depths.append(0)
+
+    def close(self, part: str) -> bool:
+        """Return whether all that was opened is gone: a row like the one before."""
+        if not self._starts:
+            return False
+        out, start, depth = self._out, self._starts.pop(), self._depths.pop() + 1
+        self._depths[-1] = max(self._depths[-1], depth)
+        if depth > _DEEPEST or len(out) == start + 1 or start == 0:
+            return False
+        before = out[start - 1]
+        if part == "]" or before in _LISTS:
+            short = _shorten(out[start + 1 :])
+            self.shortened |= len(short) < len(out) - start - 1
+            out[start + 1 :] = short
+            return False
+        lead = start - 2 if before == "ROW" else start - 1
+        if out[lead] == "VALUES":
+            out[start:] = [VALUE if item in _CONSTANTS else item for item in out[start:]]
+            self._row_end = len(out) + 1
+        elif lead == self._row_end and out[lead] == "," and "SELECT" not in out[start:]:
+            del out[lead:]
+            self.shortened = True
+            return True
+        return False
+
+
+_DEEPEST = 4
+"""Parentheses in parentheses up to which a list is read: what holds it may be read again each time it closes."""
 
 
 def _shorten(content: list[str]) -> list[str]:
-    """Return the first element of a list of nothing but values; any other list as it is."""
+    """Return one element of a list of values, or of one expression with other values; any other list as it is."""
     elements: list[list[str]] = [[]]
     depth = 0
     for part in content:
         if part == "," and depth == 0:
             elements.append([])
             continue
-        depth += (part == "(") - (part == ")")
+        depth += (part in "([") - (part in ")]")
         elements[-1].append(part)
-    chosen: list[str] | None = None
-    for element in elements:
-        cast = element[:1] == [VALUE] and (len(element) == 1 or element[1] == "::")
-        row = element[:1] == ["("] and set(element) <= {"(", ")", ",", VALUE, "NULL"}
-        if not (cast or row or element == ["NULL"]):
-            return content
-        if chosen is None or (chosen == ["NULL"] and element != ["NULL"]):
-            chosen = element
-    return chosen or content
+    telling = [element for element in elements if element != ["NULL"]] or elements[:1]
+    first = telling[0]
+    if all(map(_is_value, telling)):
+        return first
+    repeated = VALUE in first and "SELECT" not in first and elements.count(first) == len(elements)
+    return first if repeated else content
 
 
-def _forget_names(out: list[str]) -> None:
+def _is_value(element: list[str]) -> bool:
+    if element[:1] == [VALUE]:
+        return len(element) == 1 or element[1] == "::"
+    return element == ["NULL"] or (element[:1] == ["("] and _OF_ROW.issuperset(element))
+
+
+def _merge_arms(out: list[str]) -> bool:
+    """Keep one of equal arms of a CASE that follow each other: a bulk update has one for each row.
+
+    Return whether an UPDATE lost any.
+    """
+    merged: list[str] = []
+    starts: list[int] = []
+    arms: list[list[str]] = []
+    for part in out:
+        if part == "CASE":
+            starts.append(-1)
+            arms.append([])
+        elif starts and part in {"WHEN", "ELSE", "END"}:
+            start = starts[-1]
+            if start >= 0:
+                arm = merged[start:]
+                if VALUE in arm and arm == arms[-1]:
+                    del merged[start:]
+                arms[-1] = arm
+            starts[-1] = len(merged) if part == "WHEN" and len(starts) <= _DEEPEST else -1
+            if part == "END":
+                starts.pop()
+                arms.pop()
+        merged.append(part)
+    shorter = len(merged) < len(out)
+    out[:] = merged
+    return shorter and out[0] == "UPDATE"
+
+
+def _forget_names(out: list[str], dialect: str) -> None:
     """Replace names that are made up anew each time: of savepoints, cursors and prepared statements."""
-    if len(out) < 2:
-        return
-    match out[0]:
-        case "SAVEPOINT" | "DECLARE" | "PREPARE" | "DEALLOCATE" | "EXECUTE" | "CLOSE" if out[1] not in KEYWORDS:
-            out[1] = VALUE
-        case "FETCH" | "RELEASE" | "ROLLBACK" if out[-1] not in KEYWORDS and (out[0] != "ROLLBACK" or "TO" in out):
-            out[-1] = VALUE
+    start = 0
+    while start < len(out):
+        end = _next(out, ";", start)
+        if end - start > 1 and out[start] in _NAMING:
+            place = _place_of_name(out, start, end, dialect)
+            if place is not None and out[place] not in KEYWORDS:
+                out[place] = VALUE
+        start = end + 1
+
+
+_NAMING = frozenset(
+    """
+    CLOSE DEALLOCATE DECLARE EXECUTE FETCH PRAGMA PREPARE RELEASE ROLLBACK SAVE SAVEPOINT
+    """.split()  # noqa: SIM905
+)
+_NO_NAME = frozenset({"PROCEDURE", "BLOCK", "IMMEDIATE"})
+
+
+def _next(tokens: list[str], part: str, start: int) -> int:
+    try:
+        return tokens.index(part, start)
+    except ValueError:
+        return len(tokens)
+
+
+def _place_of_name(out: list[str], start: int, end: int, dialect: str) -> int | None:
+    match out[start]:
+        case "EXECUTE" if dialect == "mssql" or out[start + 1].upper() in _NO_NAME:
+            return None
+        case "SAVEPOINT" | "DECLARE" | "PREPARE" | "DEALLOCATE" | "EXECUTE" | "CLOSE":
+            return start + 1
+        case "PRAGMA":  # a passphrase may be in the quotes of a name
+            return end - 1 if out[end - 1][0] == '"' else None
+        case "ROLLBACK" if "TO" not in out[start:end] and dialect != "mssql":
+            return None
+    return end - 1
 
 
 def _join(tokens: list[str]) -> str:

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pytest_perfguard.model import COUNTED, QueryLog, Statement, StatementKind
+from pytest_perfguard.model.queries import MANY
 from pytest_perfguard.probes.queries.fingerprint import analyse
+from pytest_perfguard.probes.queries.pages import may_be_page, series
 from pytest_perfguard.probes.watch.callsite import Site, describe
 from pytest_perfguard.probes.watch.tape import Entry, Opening, Shape
 
@@ -41,8 +43,10 @@ def make_log(reads: Sequence[Read], root: Path, *, opened: Iterable[Opening], le
     repeated = set(repetitions(reads))
     for number, (entry, shape, kind) in enumerate(reads):
         function, line = describe(entry.site, root)
-        group = groups.setdefault((shape.fingerprint, kind, function, entry.driver), _Group(shape.tables, line))
-        group.add(entry, shape, again=number in repeated)
+        key = (shape.fingerprint, kind, function, entry.driver)
+        if key not in groups:
+            groups[key] = _Group(shape)
+        groups[key].add(entry, shape, line, again=number in repeated)
     statements = [
         *(group.statement(*key) for key, group in groups.items()),
         *_connections("connect", opened, root),
@@ -59,7 +63,8 @@ def make_log(reads: Sequence[Read], root: Path, *, opened: Iterable[Opening], le
 
 _VOLATILE = re.compile(
     r"\b(?:nextval|currval|setval|lastval|random|rand|uuid\w*|gen_random_uuid|now|clock_timestamp|current_timestamp"
-    r"|statement_timestamp|last_insert_id|last_insert_rowid|changes|\w*lock\w*)\s?\(|\bFOR (?:NO KEY |KEY )?(?:UPDATE|SHARE)\b",
+    r"|statement_timestamp|last_insert_id|last_insert_rowid|changes|\w*lock\w*)\s?\("
+    r"|\bFOR (?:NO KEY |KEY )?(?:UPDATE|SHARE)\b",
     re.IGNORECASE,
 )
 """What gives another answer each time, or is asked for its effect."""
@@ -97,26 +102,41 @@ def percentile(values: Sequence[int], share: float) -> int:
 
 
 class _Group:
-    def __init__(self, tables: tuple[str, ...], line: int) -> None:
-        self._tables = tables
-        self._line = line
+    def __init__(self, shape: Shape) -> None:
+        self._tables = shape.tables
+        self._paged = may_be_page(shape.fingerprint)
         self._count = self._repeated = self._rows = self._slowest = 0
+        self._first_line = self._repeated_line = 0
         self._digests: set[int] = set()
-        self._ways: defaultdict[int, set[int]] = defaultdict(set)
+        self._ways: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
+        """What differs from turn to turn, by the way through the code and the line that it ends at."""
         self._advice: dict[str, None] = {}
 
-    def add(self, entry: Entry, shape: Shape, *, again: bool) -> None:
+    def add(self, entry: Entry, shape: Shape, line: int, *, again: bool) -> None:
+        self._first_line = self._first_line or line
+        if again:
+            self._repeated_line = self._repeated_line or line
         self._count += 1
         self._repeated += again
         self._rows += entry.rows
         self._slowest = max(self._slowest, entry.nanoseconds)
         self._digests.add(entry.digest)
         if not (entry.batch or shape.batch):
-            self._ways[_way(entry.site)].add(entry.digest)
+            self._ways[_way(entry.site), line].add(self._turn(entry))
         if isinstance(entry.finding, Finding):
             self._advice.update(dict.fromkeys(entry.finding.lines))
 
+    def _turn(self, entry: Entry) -> int:
+        """Return what is equal for all that one turn of a loop asks for: a list in pages, the writes of one flush."""
+        if entry.unit:
+            return -entry.unit
+        page = series(entry) if self._paged else None
+        return entry.digest if page is None else page
+
     def statement(self, fingerprint: str, kind: StatementKind, function: str, driver: str) -> Statement:
+        (_, line), turns = max(self._ways.items(), key=lambda way: len(way[1]), default=((0, 0), ()))
+        if len(turns) < MANY:  # no loop to point at
+            line = self._repeated_line or self._first_line
         return Statement(
             fingerprint=fingerprint,
             kind=kind,
@@ -125,8 +145,8 @@ class _Group:
             tables=self._tables,
             function=function,
             driver=driver,
-            line=self._line,
-            looped=max(map(len, self._ways.values()), default=0),
+            line=line,
+            looped=len(turns),
             repeated=self._repeated,
             rows=self._rows,
             slowest=max(self._slowest, 0) * 1e-9,

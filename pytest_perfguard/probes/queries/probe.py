@@ -18,12 +18,13 @@ from pytest_perfguard.probes.queries.log import Finding, Read, make_log, percent
 from pytest_perfguard.probes.queries.sources import SOURCES
 from pytest_perfguard.probes.queries.sources.sqlite3 import open_connections
 from pytest_perfguard.probes.watch.children import ForkedProcesses, Programs
+from pytest_perfguard.probes.watch.crossing import Portals, Tasks
 from pytest_perfguard.probes.watch.hub import Hub
 from pytest_perfguard.probes.watch.tape import Entry, Opening, Planner, Recording
 
 _COUNTED = (StatementKind.READ, StatementKind.WRITE)
 
-_HUB = Hub(SOURCES, beside=(ForkedProcesses(), Programs()))
+_HUB = Hub(SOURCES, beside=(ForkedProcesses(), Programs(), Tasks(), Portals()))
 
 
 class QueryProbe:

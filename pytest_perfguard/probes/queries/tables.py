@@ -1,45 +1,35 @@
-"""Which tables a statement names, from its normalised tokens."""
+"""Which tables a text of SQL names, from its normalised tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-_BEFORE_NAME = frozenset({"FROM", "JOIN", "INTO", "UPDATE", "TABLE"})
+_BEFORE_NAME = frozenset({"FROM", "JOIN", "STRAIGHT_JOIN", "INTO", "UPDATE", "TABLE"})
 _SKIPPED = frozenset({"ONLY", "LATERAL", "IF", "NOT", "EXISTS", "IGNORE", "OR", "REPLACE"})
 _CLAUSE = frozenset(
-    {
-        "WHERE",
-        "GROUP",
-        "ORDER",
-        "HAVING",
-        "LIMIT",
-        "OFFSET",
-        "UNION",
-        "EXCEPT",
-        "INTERSECT",
-        "SET",
-        "VALUES",
-        "RETURNING",
-        "ON",
-        "USING",
-        "SELECT",
-        "WINDOW",
-        "FOR",
-    }
+    """
+    WHERE GROUP ORDER HAVING LIMIT OFFSET UNION EXCEPT INTERSECT SET VALUES RETURNING ON USING SELECT WINDOW FOR ;
+    """.split()  # noqa: SIM905
 )
-_SKIPPED_OR_FROM = _SKIPPED | {"FROM", "JOIN", ","}
+_BEFORE_PARENTHESIS = _SKIPPED | {"FROM", "JOIN", "STRAIGHT_JOIN", "USING", ","}
+_BEFORE_NAME_AT_START = frozenset({"INSERT", "REPLACE", "TRUNCATE", "COPY"})
+_WITH_USING = frozenset({"DELETE", "MERGE"})
+"""Statements in which USING leads to tables, not to the columns of a join."""
 _VERBS = frozenset({"SELECT", "DELETE", "UPDATE", "INSERT", "MERGE", "REPLACE"})
 _NOT_A_VERB = frozenset({"FOR", "DO", "KEY", "ON", "THEN"})
 """What stands before the UPDATE of FOR UPDATE, DO UPDATE, ON DUPLICATE KEY UPDATE …"""
-
-
+_NO_NAME = _CLAUSE | _VERBS | _BEFORE_NAME
+_QUOTES = frozenset('"`[')
 _TELLING = _BEFORE_NAME | _CLAUSE | {"(", ")", ","}
 
 
 def find_tables(tokens: Sequence[str]) -> tuple[str, ...]:
-    """Return the names after FROM, JOIN, INTO, UPDATE and TABLE, each once, without those that WITH defines."""
+    """Return the names after FROM, JOIN, INTO, UPDATE and the like, each once, without those that WITH defines."""
     local = _names_of_with(tokens)
     found: dict[str, None] = {}
+    first = tokens[0] if tokens else ""
+    if first in _BEFORE_NAME_AT_START and "INTO" not in tokens[:5]:
+        _take(tokens, 1, found, local, call=True)
     statements = [True]  # for each open parenthesis: whether a statement, and no function's arguments, stands in it
     listing = [False]  # … and whether it is in a FROM list, where a comma leads to another table
     for index, part in enumerate(tokens):
@@ -48,7 +38,9 @@ def find_tables(tokens: Sequence[str]) -> tuple[str, ...]:
         if part == "(":
             inner = tokens[index + 1] if index + 1 < len(tokens) else ""
             before = tokens[index - 1] if index else ""
-            statements.append(inner in _VERBS or inner in {"WITH", "("} or (listing[-1] and before in _SKIPPED_OR_FROM))
+            statements.append(
+                inner in _VERBS or inner in {"WITH", "("} or (listing[-1] and before in _BEFORE_PARENTHESIS)
+            )
             listing.append(listing[-1] and statements[-1] and inner not in _VERBS)
         elif part == ")":
             if len(statements) > 1:
@@ -58,12 +50,14 @@ def find_tables(tokens: Sequence[str]) -> tuple[str, ...]:
             _take(tokens, index + 1, found, local, call=False)
         elif part in _CLAUSE and part not in {"ON", "USING"}:
             listing[-1] = False
-        if part not in _BEFORE_NAME or not statements[-1]:
+        if not statements[-1] or not (part in _BEFORE_NAME or (part == "USING" and first in _WITH_USING)):
             continue
         before = tokens[index - 1] if index else ""
-        if (part == "FROM" and before == "DISTINCT") or (part == "UPDATE" and before in _NOT_A_VERB):
+        if (part == "FROM" and (before == "DISTINCT" or (first == "COPY" and len(statements) == 1))) or (
+            part == "UPDATE" and before in _NOT_A_VERB
+        ):
             continue
-        listing[-1] = part in {"FROM", "JOIN"}
+        listing[-1] = part not in {"INTO", "UPDATE", "TABLE"}
         _take(tokens, index + 1, found, local, call=part in {"INTO", "TABLE"})
     return tuple(found)
 
@@ -85,13 +79,11 @@ def _take(tokens: Sequence[str], index: int, found: dict[str, None], local: froz
 
 
 def _is_name(part: str) -> bool:
-    return (part[0] in '"`' and len(part) > 2) or (
-        (part[0].isalpha() or part[0] in "_#") and part not in _CLAUSE and part not in _VERBS
-    )
+    return (part[0] in _QUOTES and len(part) > 2) or ((part[0].isalnum() or part[0] in "_#") and part not in _NO_NAME)
 
 
 def _unquote(part: str) -> str:
-    return part[1:-1] if part[0] in '"`' else part
+    return part[1:-1] if part[0] in _QUOTES else part
 
 
 def _names_of_with(tokens: Sequence[str]) -> frozenset[str]:

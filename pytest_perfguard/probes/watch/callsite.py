@@ -7,11 +7,10 @@ import re
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import NamedTuple
+from typing import Any
 
 _PACKAGE = str(Path(__file__).resolve().parents[2])
 _FOREIGN_FOLDERS = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
@@ -19,33 +18,78 @@ _COMPREHENSIONS = re.compile(r"(?:(?:\.<locals>)?\.?<(?:list|dict|set)comp>)+$")
 """They have frames of their own up to Python 3.11 only."""
 
 
-class Site(NamedTuple):
-    """A place in the code, not yet made readable: that can wait until after the measured call."""
+class Site(tuple[Any, ...]):
+    """A place in the code, not yet made readable: that can wait until after the measured call.
 
-    code: CodeType
-    line: int
-    path: int
-    """Tells ways to this place apart: the same for each turn of a loop, another for each call that is written out.
-
-    A hash of the places in the user's own code from here to what is measured, each once, so that recursion is a loop.
+    Codes and offsets, one after the other, of the frames in the user's own code, from the place itself to what is
+    measured; at the end perhaps another place, which goes on in another thread.
     """
+
+    __slots__ = ()
+
+    @property
+    def code(self) -> CodeType:
+        """Return the code of the function."""
+        code: CodeType = self[0]
+        return code
+
+    @property
+    def line(self) -> int:
+        """Return the line in its file, 0 where it has none."""
+        offset = self[1]
+        return next((line or 0 for start, end, line in self[0].co_lines() if start <= offset < end), 0)
+
+    @property
+    def path(self) -> int:
+        """Return what tells ways to this place apart: the same for each turn of a loop, others for calls written out.
+
+        A hash of the places on the way, each once, so that recursion is a loop.
+        """
+        pairs = zip(self[::2], self[1::2], strict=False)  # without the other place at the end, if there is one
+        places = {(id(code), offset) for code, offset in pairs}
+        if len(self) % 2:
+            places.add((id(self[-1].code), self[-1].path))
+        return hash(frozenset(places))
 
 
 CALLER: ContextVar[Site | None] = ContextVar("perfguard_caller", default=None)
-"""Where a coroutine asked asgiref for what is carried out here; kept by the source that watches it."""
+"""Where what runs here, as another task or in another thread, was asked for; kept by `crossing`."""
 
 
 def locate(frame: FrameType | None) -> Site | None:
     """Return the first place in the user's own code from `frame` outwards, None where there is none.
 
-    Code of the standard library, of installed packages, of this package and without a file is not the user's. In a
-    greenlet (SQLAlchemy's async engines) the walk goes on in the greenlet that waits for it, and where asgiref carries
-    something out for a coroutine (Django's asynchronous ORM), at that coroutine.
+    Code of the standard library, of installed packages, of this package, of templates and without a file is not the
+    user's. In a greenlet (SQLAlchemy's async engines) the walk goes on in the greenlet that waits for it, and where a
+    task or a call in another thread began, at what asked for it.
     """
-    found = _first_own(frame)
-    if found is None and "greenlet" in sys.modules:
-        found = next(filter(None, map(_first_own, _waiting_frames())), None)
-    return found
+    whose = _WHOSE
+    trail: list[Any] = []
+    waiting: Any = None
+    while True:
+        while frame is not None:
+            code = frame.f_code
+            try:
+                verdict = whose[code.co_filename]
+            except KeyError:
+                verdict = _judge(code.co_filename)
+            if verdict:
+                if verdict == _USERS:
+                    trail += (code, frame.f_lasti)
+                elif verdict == _OURS:
+                    if trail:  # what measures: from here on outwards nothing belongs to the measured call
+                        return Site(trail)
+                elif code.co_name in _CROSSINGS and CALLER.get() is not None:
+                    break
+            frame = frame.f_back
+        waiting = _outer_greenlet(waiting)
+        if waiting is None:
+            break
+        frame = waiting.gr_frame
+    caller = CALLER.get()
+    if caller is None:
+        return Site(trail) if trail else None
+    return Site((*trail, caller)) if trail else caller
 
 
 def describe(place: Site | None, root: Path) -> tuple[str, int]:
@@ -57,47 +101,12 @@ def describe(place: Site | None, root: Path) -> tuple[str, int]:
 
 
 _FOREIGN, _USERS, _OURS, _BRIDGE = 0, 1, 2, 3
-_BRIDGES = f"{os.sep}asgiref{os.sep}sync.py"
-_CROSSING = "thread_handler"
-"""The function of asgiref's that is called in the thread: the frames outside of it did not ask for anything."""
+_BRIDGES = (f"{os.sep}asgiref{os.sep}sync.py", f"{os.sep}asyncio{os.sep}events.py")
+_CROSSINGS = frozenset({"thread_handler", "_run"})
+"""Functions of asgiref's and of event loops: the frames outside of them did not ask for anything."""
 
 _WHOSE: dict[str, int] = {}
 """Verdicts on file names: a process has few of them, and a dictionary is all that a frame may cost."""
-
-
-def _first_own(frame: FrameType | None) -> Site | None:
-    whose = _WHOSE
-    while frame is not None:
-        code = frame.f_code
-        verdict = whose.get(code.co_filename)
-        if verdict is None:
-            verdict = _judge(code.co_filename)
-        if verdict:
-            if verdict == _USERS:
-                return Site(code, frame.f_lineno, _path(frame))
-            if verdict == _BRIDGE and code.co_name == _CROSSING and (caller := CALLER.get()) is not None:
-                return caller
-        frame = frame.f_back
-    return None
-
-
-def _path(frame: FrameType | None) -> int:
-    places: set[tuple[int, int]] = set()
-    whose = _WHOSE
-    while frame is not None:
-        code = frame.f_code
-        verdict = whose.get(code.co_filename)
-        if verdict is None:
-            verdict = _judge(code.co_filename)
-        if verdict == _USERS:
-            places.add((id(code), frame.f_lasti))
-        elif verdict == _OURS:  # what measures: from here on outwards nothing belongs to the measured call
-            break
-        elif verdict == _BRIDGE and code.co_name == _CROSSING and (caller := CALLER.get()) is not None:
-            places.add((id(caller.code), caller.path))
-            break
-        frame = frame.f_back
-    return hash(frozenset(places))
 
 
 def _judge(filename: str) -> int:
@@ -111,11 +120,13 @@ def _judge(filename: str) -> int:
     return verdict
 
 
-def _waiting_frames() -> Iterator[FrameType | None]:
-    waiting = sys.modules["greenlet"].getcurrent().parent
-    while waiting is not None:
-        yield waiting.gr_frame
-        waiting = waiting.parent
+def _outer_greenlet(waiting: Any) -> Any:
+    """Return the greenlet that waits for `waiting`, or for the one that runs; None where there is none."""
+    if waiting is None:
+        if "greenlet" not in sys.modules:
+            return None
+        waiting = sys.modules["greenlet"].getcurrent()
+    return waiting.parent
 
 
 def _foreign_roots() -> tuple[str, ...]:
@@ -130,9 +141,14 @@ def _foreign_roots() -> tuple[str, ...]:
 _FOREIGN_ROOTS = _foreign_roots()
 
 
+_SOURCES = frozenset({".py", ".pyw", ""})
+"""What Jinja makes of a template has the template's name, and lines that are not the template's."""
+
+
 def _is_own(filename: str) -> bool:
     return not (
         filename.startswith("<")  # <frozen …>, <string>, <stdin>
+        or os.path.splitext(filename)[1] not in _SOURCES  # noqa: PTH122 - nothing but text
         or filename.startswith(_FOREIGN_ROOTS)
         or any(folder in filename for folder in _FOREIGN_FOLDERS)
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 from pytest_perfguard.model import StatementKind
 from pytest_perfguard.probes.queries.sources.sqlalchemy_pool import watch_pools
+from pytest_perfguard.probes.watch.callsite import Site, locate
 from pytest_perfguard.probes.watch.patching import Patches
 from pytest_perfguard.probes.watch.planning import ask_by_cursor
 from pytest_perfguard.probes.watch.rows import CountingCursor
@@ -48,6 +51,9 @@ class SQLAlchemySource:
         for name, text in (("do_commit", "COMMIT"), ("do_rollback", "ROLLBACK")):
             patches.wrap(default, name, functools.partial(_control, text, tape))
         watch_pools(patches, tape)
+        unit_of_work = sys.modules.get("sqlalchemy.orm.unitofwork")
+        if unit_of_work is not None:
+            patches.wrap(unit_of_work.UOWTransaction, "execute", _flushing)
 
         def undo() -> None:
             patches.undo()
@@ -69,9 +75,15 @@ def _handlers(tape: Tape) -> dict[str, Callable[..., bool | None]]:
         dialect = context.dialect
         parameters = arguments[0] if arguments else None
         entry = tape.write(statement, parameters, dialect=dialect.name, driver=f"sqlalchemy+{dialect.driver}")
-        entry.batch = many = name == "do_executemany"
+        many = name == "do_executemany"
+        # INSERT of many rows that return something: row by row on some databases, which is no loop of the caller's.
+        entry.batch = many or bool(getattr(context, "executemany", False))
+        flush = _FLUSH.get()
+        if flush is not None and flush[0] == entry.site:
+            entry.unit = flush[1]
         if tape.planner is not None and not many:
-            ask_by_cursor(tape, entry, parameters, cursor.connection.cursor, in_transaction=_transactional(context))
+            make = context._dbapi_connection.cursor  # an asynchronous driver's cursor knows no connection
+            ask_by_cursor(tape, entry, parameters, make, in_transaction=_transactional(context))
         with entry:
             for listener in getattr(dialect.dispatch, name):
                 if listener is not handlers[name] and listener(cursor, statement, *arguments, context):
@@ -107,6 +119,25 @@ def _transactional(context: Any) -> bool:
     connection = getattr(context, "root_connection", None)
     isolation = getattr(connection, "_is_autocommit_isolation", None)
     return not (isolation is not None and isolation())
+
+
+_FLUSH: ContextVar[tuple[Site | None, int] | None] = ContextVar("perfguard_flush", default=None)
+"""Where in the user's own code the flush began that is carried out just now, and its number.
+
+What a listener of the user's asks meanwhile comes from another place, and is no part of it.
+"""
+_NUMBERS = itertools.count(1)
+
+
+def _flushing(original: Callable[..., Any]) -> Callable[..., Any]:
+    def execute(self: Any) -> Any:
+        token = _FLUSH.set((locate(sys._getframe(1)), next(_NUMBERS)))
+        try:
+            return original(self)
+        finally:
+            _FLUSH.reset(token)
+
+    return execute
 
 
 def _hide(original: Callable[..., Any], tape: Tape) -> Callable[..., Any]:

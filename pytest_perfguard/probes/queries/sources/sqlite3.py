@@ -16,6 +16,7 @@ from pytest_perfguard.model import Note
 from pytest_perfguard.probes.watch.rebinding import rebind
 from pytest_perfguard.probes.watch.tape import Tape
 from pytest_perfguard.probes.queries.tokens import split
+from pytest_perfguard.probes.queries.sources.sqlite3_plans import ask
 from pytest_perfguard.probes.queries.sources.sqlite3_trace import UNDERMINED, Tracer, follows
 
 _DIALECT = "sqlite"
@@ -171,6 +172,7 @@ class _Classes:
         def run(name: str, statements: Callable[[str], Iterable[str]]) -> Callable[..., Any]:
             plain_method = getattr(plain_cursor, name)
             many = name == "executemany"
+            single = name == "execute"
 
             def method(self: Any, *args: Any) -> Any:
                 if not (args and isinstance(args[0], str)) or hidden():
@@ -179,6 +181,8 @@ class _Classes:
                 entries = [
                     write(statement, parameters, dialect=_DIALECT, driver=_DRIVER) for statement in statements(args[0])
                 ]
+                if single and tape.planner is not None:
+                    ask(tape, entries[0], parameters, self, plain_cursor)
                 key = (get_ident(), id(getattr(self, "connection", None)))
                 nested = key in busy  # a function of the user's that SQLite calls back
                 busy.add(key)

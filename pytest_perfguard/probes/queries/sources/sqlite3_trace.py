@@ -7,7 +7,8 @@ import re
 import sys
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from threading import get_ident
 from typing import Any
@@ -73,6 +74,18 @@ class Tracer:
                 continue
 
 
+@contextmanager
+def silence(connection: Any) -> Iterator[None]:
+    """Keep what is executed in the block from any trace callback of `connection`, the user's too."""
+    before = gc.get_referents(connection)
+    connection.set_trace_callback(None)
+    callback = _missing(before, gc.get_referents(connection))
+    try:
+        yield
+    finally:
+        connection.set_trace_callback(callback)
+
+
 def follows(connection: Any) -> bool:
     """Return whether a callback of ours is on `connection`."""
     return any(type(found) is _Trace for found in gc.get_referents(connection))
@@ -111,6 +124,8 @@ class _Trace:
             tape.remark(_ROWS)
         if tape.counts_rows:
             tape.remark(_UNCOUNTED_ROWS)
+        if tape.planner is not None:
+            tape.remark(_UNPLANNED)
         entry = tape.write(sql, None, dialect="sqlite", driver="sqlite3")
         if doubtful:
             entry.counts = self._counts
@@ -170,6 +185,12 @@ _UNCOUNTED_ROWS = Note(
     message="a sqlite3 connection or cursor had been made before the measured call: its rows were not counted",
     remedy=_REMEDY,
     undermines=("rows",),
+)
+_UNPLANNED = Note(
+    code="no-plans",
+    message="a sqlite3 connection or cursor had been made before the measured call: it was not asked for plans",
+    remedy=_REMEDY,
+    undermines=("unindexed",),
 )
 _REPLACED = Note(
     code="unseen-connection",

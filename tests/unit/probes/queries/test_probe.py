@@ -34,7 +34,7 @@ def test_nothing_loaded_is_an_error_and_imports_nothing():
         print(any(name in sys.modules for name in ("sqlite3", "sqlalchemy")), len(sys.meta_path))
         try:
             token = probe.start()
-            sys.modules["psycopg2"] = sys
+            sys.modules["pg8000"] = sys
             probe.stop(token)
         except ProbeError as error:
             print(error)
@@ -42,7 +42,7 @@ def test_nothing_loaded_is_an_error_and_imports_nothing():
     first, state, second = out.splitlines()
     assert "no library is loaded whose statements can be counted; known: sqlite3, " in first
     assert state.startswith("False")
-    assert "(loaded: psycopg2)" in second
+    assert "(loaded: pg8000)" in second
 
 
 def test_libraries_imported_in_the_block_are_watched():
@@ -72,21 +72,24 @@ def test_libraries_imported_in_the_block_are_watched():
 @pytest.mark.parametrize(
     ("setup", "outcome"),
     [
-        ("", "ProbeError no statement was seen, but psycopg2 is loaded"),
-        ("connection = sqlite3.connect(':memory:')", "uninstrumented psycopg2 is loaded"),
-        ("import sqlalchemy; engine = sqlalchemy.create_engine('sqlite://')", "uninstrumented psycopg2 is loaded"),
-        ("import pymysql, sqlalchemy; del sys.modules['psycopg2']", "ProbeError no statement was seen, but pymysql"),
+        ("", "ProbeError no statement was seen, but pg8000 is loaded"),
+        ("connection = sqlite3.connect(':memory:')", "uninstrumented pg8000 is loaded"),
+        ("import sqlalchemy; engine = sqlalchemy.create_engine('sqlite://')", "uninstrumented pg8000 is loaded"),
         (
-            "import sqlalchemy; engine = sqlalchemy.create_engine('mysql+pymysql://'); del sys.modules['psycopg2']",
+            "import sqlalchemy; del sys.modules['pg8000']; sys.modules['pyodbc'] = sys",
+            "ProbeError no statement was seen, but pyodbc",
+        ),
+        (
+            "import sqlalchemy; sys.paramstyle = 'format'; engine = sqlalchemy.create_engine('postgresql+pg8000://')",
             "no notes",
         ),
-        ("del sys.modules['psycopg2']", "no notes"),
+        ("del sys.modules['pg8000']", "no notes"),
     ],
 )
 def test_a_driver_that_cannot_be_seen_is_named(setup, outcome):
     out = run(f"""
         import sqlite3
-        sys.modules["psycopg2"] = sys
+        sys.modules["pg8000"] = sys
         {setup}
         from pytest_perfguard.errors import ProbeError
         token = probe.start()
@@ -100,9 +103,9 @@ def test_a_driver_that_cannot_be_seen_is_named(setup, outcome):
 
 
 def test_names_of_sqlalchemys_drivers():
-    names = ["psycopg", "pymysql", "aiomysql", "MySQLdb", "redis"]
-    assert drivers.uncovered(names, ["psycopg_async", "aiomysql"]) == ["MySQLdb", "redis"]
-    assert "aiosqlite" not in drivers.UNINSTRUMENTED
+    names = ["mysql.connector", "aioodbc", "pyodbc", "pg8000", "mariadb"]
+    assert drivers.uncovered(names, ["mysqlconnector", "aioodbc"]) == ["pg8000", "mariadb"]
+    assert not {"aiosqlite", "psycopg", "psycopg2", "asyncpg"}.intersection(drivers.UNINSTRUMENTED)
 
 
 def test_a_source_that_fails_leaves_nothing_installed(monkeypatch):

@@ -1,0 +1,1 @@
+"""A blog of several authors: posts with tags and comments, as pages and as JSON."""

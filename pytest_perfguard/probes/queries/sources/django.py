@@ -1,0 +1,240 @@
+"""Django: every connection, cursor and thread, through the ORM or past it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from pytest_perfguard.model import StatementKind
+from pytest_perfguard.probes.queries.sources.asgiref import watch_callers
+from pytest_perfguard.probes.watch.patching import Patches
+from pytest_perfguard.probes.watch.planning import ask_by_cursor
+from pytest_perfguard.probes.watch.rows import CountingCursor
+from pytest_perfguard.probes.watch.tape import Entry, Tape
+
+_UTILS = "django.db.backends.utils"
+_BASE = "django.db.backends.base.base"
+
+
+class DjangoSource:
+    """Replaces what all cursors and connections of Django run through, in their classes.
+
+    An entry hides what is beneath the user's `execute_wrapper`s, not these: what they ask themselves counts, and what
+    they forbid does not. Django's own words for BEGIN, COMMIT and ROLLBACK are taken from where it logs them.
+    """
+
+    name = "django"
+    module = _BASE
+
+    def installed(self) -> bool:
+        """Return whether Django's database layer is loaded, entirely."""
+        utils, base = sys.modules.get(_UTILS), sys.modules.get(_BASE)
+        return hasattr(utils, "CursorDebugWrapper") and hasattr(base, "BaseDatabaseWrapper")
+
+    def install(self, tape: Tape) -> Callable[[], None]:
+        """Replace methods of the cursor's and the connection's base class."""
+        cursor: Any = sys.modules[_UTILS].CursorWrapper
+        module: Any = sys.modules[_BASE]
+        connection = module.BaseDatabaseWrapper
+        patches = Patches()
+        backends = _Backends(tape, patches)
+        patches.wrap(cursor, "_execute_with_wrappers", lambda original: _executing(original, tape, backends))
+        patches.wrap(cursor, "callproc", lambda original: _calling(original, tape, backends))
+        patches.wrap(module, "debug_transaction", lambda original: _controlling(original, tape, backends))
+        patches.wrap(connection, "connect", lambda original: _connecting(original, tape, backends))
+        # Whether a connection is asked for life depends on what used it before: no query of the measured code.
+        patches.wrap(connection, "close_if_health_check_failed", lambda original: _checking(original, tape))
+        patches.wrap(connection, "close_if_unusable_or_obsolete", lambda original: _hiding(original, tape))
+        watch_callers(patches)
+        return patches.undo
+
+
+class _Backends:
+    """What is known of each backend's classes, from the first use in the block on."""
+
+    def __init__(self, tape: Tape, patches: Patches) -> None:
+        self._tape = tape
+        self._patches = patches
+        self.drivers: dict[type, str] = {}
+
+    def driver(self, connection: Any) -> str:
+        """Return the name of what executes the statements of `connection`."""
+        return self.drivers.get(type(connection)) or self.meet(connection)
+
+    def meet(self, connection: Any) -> str:
+        """Return the same of one whose class is not known yet."""
+        module = getattr(getattr(connection, "Database", None), "__name__", connection.vendor)
+        name = self.drivers[type(connection)] = f"django+{module.partition('.')[0]}"
+        # On SQLite it asks the database to quote values, past Django's cursors, for a log that others read.
+        operations = type(connection.ops)
+        self._patches.wrap(operations, "last_executed_query", lambda original: _hiding(original, self._tape))
+        return name
+
+
+def _executing(original: Callable[..., Any], tape: Tape, backends: _Backends) -> Callable[..., Any]:
+    hidden, write, drivers, meet = tape.hidden, tape.write, backends.drivers, backends.meet
+
+    def _execute_with_wrappers(self: Any, sql: Any, params: Any, many: bool, executor: Callable[..., Any]) -> Any:
+        if hidden():
+            return original(self, sql, params, many, executor)
+        connection = self.db
+        text = sql if isinstance(sql, str) else _text(sql, connection)
+        driver = drivers.get(type(connection)) or meet(connection)
+        entry = write(text, params, dialect=connection.vendor, driver=driver)
+        if many or tape.counts_rows or tape.planner is not None or connection.execute_wrappers:
+            return fully(self, entry, sql, params, many, executor)
+        with entry:
+            return original(self, sql, params, many, executor)
+
+    def fully(self: Any, entry: Entry, sql: Any, params: Any, many: bool, executor: Callable[..., Any]) -> Any:
+        connection = self.db
+        if many:
+            entry.batch = True
+            entry.trips = _trips(entry.text, params, entry.driver)
+        elif tape.planner is not None and not connection.needs_rollback:
+            ask_by_cursor(tape, entry, params, connection.create_cursor, in_transaction=_transactional(connection))
+        raw = _uncounted(self)
+        if connection.execute_wrappers:
+
+            def timed(*arguments: Any) -> Any:
+                with entry:
+                    return executor(*arguments)
+
+            entry.counts = lambda: entry.nanoseconds >= 0
+            result = original(self, sql, params, many, timed)
+        else:
+            with entry:
+                result = original(self, sql, params, many, executor)
+        return _count_rows(self, raw, result, entry) if tape.counts_rows else result
+
+    return _execute_with_wrappers
+
+
+def _calling(original: Callable[..., Any], tape: Tape, backends: _Backends) -> Callable[..., Any]:
+    def callproc(self: Any, procname: Any, params: Any = None, kparams: Any = None) -> Any:
+        if tape.hidden():
+            return original(self, procname, params, kparams)
+        places = ", ".join(["%s"] * len(params or ()))
+        entry = tape.write(
+            f"CALL {procname}({places})",
+            (repr(params), repr(kparams)),
+            dialect=self.db.vendor,
+            driver=backends.driver(self.db),
+        )
+        raw = _uncounted(self)
+        with entry:
+            result = original(self, procname, params, kparams)
+        return _count_rows(self, raw, result, entry) if tape.counts_rows else result
+
+    return callproc
+
+
+class _Control:
+    """A statement that controls a transaction, around what Django does for it and writes to its log."""
+
+    def __init__(self, entry: Entry, inner: Any) -> None:
+        self._entry = entry
+        self._inner = inner
+
+    def __enter__(self) -> Any:
+        entered = self._inner.__enter__()
+        self._entry.__enter__()
+        return entered
+
+    def __exit__(self, *error: Any) -> Any:
+        self._entry.__exit__(*error)
+        return self._inner.__exit__(*error)
+
+
+def _controlling(original: Callable[..., Any], tape: Tape, backends: _Backends) -> Callable[..., Any]:
+    def debug_transaction(connection: Any, sql: str) -> Any:
+        if tape.hidden():
+            return original(connection, sql)
+        entry = tape.write(sql, None, dialect=connection.vendor, driver=backends.driver(connection))
+        entry.kind = StatementKind.TRANSACTION
+        return _Control(entry, original(connection, sql))
+
+    return debug_transaction
+
+
+def _connecting(original: Callable[..., Any], tape: Tape, backends: _Backends) -> Callable[..., Any]:
+    def connect(self: Any) -> Any:
+        if tape.hidden():
+            return original(self)
+        with tape.layer():
+            result = original(self)
+        # A pool opens its connections itself; and the others live as long as their thread, which is no leak.
+        if not getattr(self, "pool", None):
+            tape.opened(backends.driver(self))
+        return result
+
+    return connect
+
+
+def _checking(original: Callable[..., Any], tape: Tape) -> Callable[..., Any]:
+    def close_if_health_check_failed(self: Any) -> Any:
+        if not self.health_check_enabled or self.health_check_done:
+            return original(self)
+        with tape.layer():
+            return original(self)
+
+    return close_if_health_check_failed
+
+
+def _hiding(original: Callable[..., Any], tape: Tape) -> Callable[..., Any]:
+    def hidden(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with tape.layer():
+            return original(self, *args, **kwargs)
+
+    return hidden
+
+
+def _text(sql: Any, connection: Any) -> str:
+    """Return what psycopg's composed statements and bytes say."""
+    try:
+        if isinstance(sql, bytes):
+            return sql.decode(errors="replace")
+        if hasattr(sql, "as_string"):
+            return str(sql.as_string(connection.connection))
+        return str(sql)
+    except Exception:  # noqa: BLE001 - Django will complain of it, or will not
+        return type(sql).__name__
+
+
+_ROWS_AT_ONCE = re.compile(r"\s*(?:INSERT|REPLACE)\b.+\bVALUES?\s*\(", re.IGNORECASE | re.DOTALL)
+
+
+def _trips(text: str, rows: Any, driver: str) -> int:
+    """Return how often `executemany` asks: psycopg2 and the drivers of MySQL do so for each row, but for an INSERT."""
+    one_by_one = driver == "django+psycopg2" or (
+        driver in ("django+MySQLdb", "django+pymysql") and _ROWS_AT_ONCE.match(text) is None
+    )
+    return max(len(rows), 1) if one_by_one and hasattr(rows, "__len__") else 1
+
+
+def _transactional(connection: Any) -> bool:
+    return bool(connection.in_atomic_block) or not connection.autocommit
+
+
+def _uncounted(cursor: Any) -> Any:
+    """Return the driver's cursor, and let no earlier statement count the rows of the next."""
+    raw = cursor.cursor
+    if type(raw) is CountingCursor:
+        raw = cursor.cursor = raw._perfguard_cursor
+    return raw
+
+
+_UNKNOWN = 2**63
+"""What mysqlclient gives, and more, for rows that it has not fetched."""
+
+
+def _count_rows(cursor: Any, raw: Any, result: Any, entry: Entry) -> Any:
+    if not getattr(raw, "description", None):
+        return result
+    if cursor.db.vendor in ("postgresql", "mysql") and 0 <= raw.rowcount < _UNKNOWN:
+        entry.rows += raw.rowcount
+        return result
+    cursor.cursor = CountingCursor(raw, entry)
+    return cursor.cursor if result is raw else result

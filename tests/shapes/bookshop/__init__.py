@@ -1,0 +1,1 @@
+"""The bookshop as an application of Django."""
