@@ -96,7 +96,7 @@ class Engine:
             self.watch_connections()
 
     def watch_connections(self) -> None:
-        """Let connections that are opened from now on, by fixtures too, be seen entirely when statements are recorded."""
+        """Let connections opened from now on, by fixtures too, be seen entirely when statements are recorded."""
         from pytest_perfguard.probes.queries import watch_connections
 
         self._open.callback(watch_connections())

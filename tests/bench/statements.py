@@ -115,9 +115,7 @@ def _sqlalchemy() -> tuple[Any, Any, Any]:
 
     columns: dict[str, Any] = {name: sa.Column(sa.Text) for name in COLUMNS}
     key = sa.Column("id", sa.Integer, primary_key=True)
-    order: Any = type(
-        "Order", (Base,), {"__tablename__": "orders", "id": key, "total": sa.Column(sa.Float), **columns}
-    )
+    order: Any = type("Order", (Base,), {"__tablename__": "orders", "id": key, "total": sa.Column(sa.Float), **columns})
     engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
     Base.metadata.create_all(engine)
     rows = [{"id": key, "total": key * 1.5, **dict.fromkeys(COLUMNS, "open")} for key in range(ROWS)]

@@ -15,7 +15,7 @@ from tests.services.wire_postgresql import ROOT, PlanningProbe, proxied, read
 
 asyncpg = pytest.importorskip("asyncpg")
 
-from asyncpg import connect, create_pool  # noqa: E402 - early, as users do
+from asyncpg import connect, create_pool
 
 pytestmark = pytest.mark.service("postgresql")
 HERE = Path(__file__).relative_to(ROOT).as_posix()

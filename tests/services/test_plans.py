@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import uuid
 from contextlib import closing, contextmanager
@@ -13,8 +12,6 @@ import pytest
 pytest.importorskip("sqlglot")
 sa = pytest.importorskip("sqlalchemy")
 
-from pytest_perfguard.probes.queries import QueryProbe
-from pytest_perfguard.probes.queries.plans import IndexPlanner
 from tests.unit.probes.queries.plans.cases import LACKING, ROWS, SERVED, TABLES, ask, check, plain
 
 SIZES = (8, 5000)

@@ -16,7 +16,7 @@ from tests.services.wire_postgresql import ROOT, PlanningProbe, proxied, read
 
 psycopg = pytest.importorskip("psycopg")
 
-from psycopg import connect, sql  # noqa: E402 - early, as users do
+from psycopg import connect, sql
 
 pytestmark = pytest.mark.service("postgresql")
 HERE = Path(__file__).relative_to(ROOT).as_posix()

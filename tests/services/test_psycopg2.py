@@ -18,7 +18,7 @@ from tests.services.wire_postgresql import ROOT, PlanningProbe, proxied, read
 
 psycopg2 = pytest.importorskip("psycopg2")
 
-from psycopg2 import connect, extensions, extras, pool, sql  # noqa: E402 - early, as users do
+from psycopg2 import connect, extensions, extras, pool, sql
 
 pytestmark = pytest.mark.service("postgresql")
 HERE = Path(__file__).relative_to(ROOT).as_posix()

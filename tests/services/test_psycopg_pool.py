@@ -14,7 +14,7 @@ from tests.services.wire_postgresql import ROOT, proxied, read
 
 psycopg_pool = pytest.importorskip("psycopg_pool")
 
-from psycopg_pool import AsyncConnectionPool, AsyncNullConnectionPool, ConnectionPool, NullConnectionPool  # noqa: E402
+from psycopg_pool import AsyncConnectionPool, AsyncNullConnectionPool, ConnectionPool, NullConnectionPool
 
 pytestmark = pytest.mark.service("postgresql")
 HERE = Path(__file__).relative_to(ROOT).as_posix()

@@ -18,7 +18,7 @@ from pytest_perfguard.model import StatementKind as Kind
 from pytest_perfguard.probes.queries import QueryProbe
 
 redis = pytest.importorskip("redis")
-import redis.asyncio as aioredis  # noqa: E402
+import redis.asyncio as aioredis
 
 pytestmark = pytest.mark.service("redis")
 

@@ -168,7 +168,7 @@ def test_what_is_seen_is_what_was_made(case):
     if os.environ.get("PERFGUARD_WRITE_DOCS") == "1":
         write(row(case, found))
     else:
-        assert row(case, found) in PAGE.read_text(encoding="utf-8"), "write it: PERFGUARD_WRITE_DOCS=1 pytest " + __file__
+        assert row(case, found) in PAGE.read_text(encoding="utf-8"), f"PERFGUARD_WRITE_DOCS=1 pytest {__file__}"
 
 
 def write(line: str) -> None:

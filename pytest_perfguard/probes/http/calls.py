@@ -84,7 +84,7 @@ def call(
 
     The outermost layer writes the call down, and each layer beneath passes once without another. A layer that comes a
     second time within one call makes a further one: a redirect, an answer to a challenge, a repetition after a failure.
-    `site` is where it was asked for if its frames cannot tell. Never raises.
+    `site` is where it was asked for, if that is known better than by the frames. Never raises.
     """
     if not tape.recording:
         return nullcontext()
@@ -100,8 +100,7 @@ def call(
     )
     entry.kind = StatementKind.REQUEST
     entry.shape = functools.partial(shape, entry.text)
-    if entry.site is None:
-        entry.site = site if outer is None else outer.site
+    entry.site = site or entry.site or (None if outer is None else outer.site)
     return _Call(entry, layer, timed=timed)
 
 

@@ -22,7 +22,7 @@ class Site(tuple[Any, ...]):
     """A place in the code, not yet made readable: that can wait until after the measured call.
 
     Codes and offsets, one after the other, of the frames in the user's own code, from the place itself to what is
-    measured; at the end perhaps another place, which goes on in another thread.
+    measured, through the tasks and threads that lie between.
     """
 
     __slots__ = ()
@@ -45,11 +45,12 @@ class Site(tuple[Any, ...]):
 
         A hash of the places on the way, each once, so that recursion is a loop.
         """
-        pairs = zip(self[::2], self[1::2], strict=False)  # without the other place at the end, if there is one
-        places = {(id(code), offset) for code, offset in pairs}
-        if len(self) % 2:
-            places.add((id(self[-1].code), self[-1].path))
-        return hash(frozenset(places))
+        return hash(frozenset((id(code), offset) for code, offset in zip(self[::2], self[1::2], strict=True)))
+
+    def once(self) -> Site:
+        """Return it with each place once: a task that starts itself anew would make it longer with each start."""
+        pairs = dict.fromkeys(zip(self[::2], self[1::2], strict=True))
+        return Site(part for pair in pairs for part in pair)
 
 
 CALLER: ContextVar[Site | None] = ContextVar("perfguard_caller", default=None)
@@ -87,9 +88,9 @@ def locate(frame: FrameType | None) -> Site | None:
             break
         frame = waiting.gr_frame
     caller = CALLER.get()
-    if caller is None:
-        return Site(trail) if trail else None
-    return Site((*trail, caller)) if trail else caller
+    if caller is not None:
+        trail += caller
+    return Site(trail) if trail else None
 
 
 def describe(place: Site | None, root: Path) -> tuple[str, int]:

@@ -47,8 +47,9 @@ class Portals:
 
 def _remembering(original: Callable[..., Any]) -> Callable[..., Any]:
     def remembering(self: Any, *args: Any, **kwargs: Any) -> Any:
+        place = locate(sys._getframe(1))
         # Both copy this context for what they start.
-        token = CALLER.set(locate(sys._getframe(1)))
+        token = CALLER.set(None if place is None else place.once())
         try:
             return original(self, *args, **kwargs)
         finally:

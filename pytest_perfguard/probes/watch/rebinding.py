@@ -23,7 +23,7 @@ def rebind(old: Any, new: Any, *, keep: Iterable[object] = ()) -> None:
                 _replace(holder, old, new)
 
 
-def _replace(holder: Any, old: Any, new: Any) -> None:
+def _replace(holder: Any, old: Any, new: Any) -> None:  # noqa: PLR0912 - one branch for each kind of holder
     if type(holder) is dict:
         names = [name for name, value in list(holder.items()) if value is old]
         owner = _class_of(holder, names)
@@ -38,7 +38,8 @@ def _replace(holder: Any, old: Any, new: Any) -> None:
         holder[:] = [new if item is old else item for item in holder]
     elif type(holder) is functools.partial:
         if holder.func is old:
-            holder.__setstate__((new, holder.args, holder.keywords, holder.__dict__))
+            changed: Any = holder
+            changed.__setstate__((new, holder.args, holder.keywords, holder.__dict__))
     elif type(holder) is tuple:
         for function in gc.get_referrers(holder):
             if isinstance(function, FunctionType) and function.__defaults__ is holder:

@@ -224,7 +224,7 @@ class Tape:
         """
         try:
             # Much faster than repr, runs no code of the user's; and this version writes the same for what is equal.
-            digest = hash((text, dumps(parameters, 0)))
+            digest = hash((text, dumps(parameters, 0)))  # type: ignore[arg-type]
         except ValueError:
             digest = _digest(text, parameters, self)
         entry = Entry(text, digest, locate(sys._getframe(1)), dialect, driver, self._layers)

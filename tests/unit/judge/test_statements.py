@@ -28,7 +28,10 @@ def log(*statements, dialect="sqlite", driver="sqlite3"):
         ({"count": 2, "distinct": 2}, []),
         ({"count": 9, "distinct": 9, "looped": 2}, []),  # from nine places in the code, not from a loop
         ({"count": 2, "repeated": 1}, ["duplicate: 1 of 2"]),
-        ({"count": 3, "distinct": 3}, ["potential N+1: 3 different parameter sets from one place; ask for all rows in"]),
+        (
+            {"count": 3, "distinct": 3},
+            ["potential N+1: 3 different parameter sets from one place; ask for all rows in"],
+        ),
         (
             {"count": 9, "distinct": 3, "repeated": 6, "driver": "sqlalchemy+psycopg"},
             ["selectinload() or joinedload()", "duplicate: 6 of 9"],
@@ -62,7 +65,7 @@ def test_suspicion(more, words):
     [
         ("SELECT * FROM t", True),
         ("SELECT t.* FROM t", True),
-        ("SELECT a, \"t\".* FROM t", True),
+        ('SELECT a, "t".* FROM t', True),
         ("SELECT DISTINCT * FROM t", True),
         ("WITH x AS (SELECT * FROM t) SELECT a FROM x", True),
         ("SELECT count(*) FROM t", False),

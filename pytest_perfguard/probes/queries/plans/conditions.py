@@ -182,9 +182,10 @@ def _weak(_node: exp.Expression, _key: str, make: _Make) -> Condition:
 
 def _is_outside(node: exp.Expression) -> bool:
     """Return whether it is NOT BETWEEN in other words: what is less than one value, or more than another."""
-    kinds = [type(side) for side in _parts(node, exp.Or)]
-    below, above = {exp.LT, exp.LTE}, {exp.GT, exp.GTE}
-    return len(kinds) == 2 and any(kind in below for kind in kinds) and any(kind in above for kind in kinds)
+    sides = list(_parts(node, exp.Or))
+    below = sum(isinstance(side, exp.LT | exp.LTE) for side in sides)
+    above = sum(isinstance(side, exp.GT | exp.GTE) for side in sides)
+    return below == above == 1 and len(sides) == 2
 
 
 def _parts(node: exp.Expression, kind: type[exp.Connector]) -> Iterator[exp.Expression]:

@@ -12,7 +12,7 @@ from pytest_perfguard.probes.watch.tape import Tape
 
 
 class Deferred:
-    """Stands for a source of this package until its library is there: a process has two or three of them, seldom more."""
+    """Stands for a source of this package until its library is there: few processes have more than three."""
 
     def __init__(self, name: str, module: str, home: str) -> None:
         """`home` is "module:Class" in this package."""

@@ -83,7 +83,8 @@ def _executing(original: Callable[..., Any], tape: Tape) -> Callable[..., Any]:
             result = await original(self, functools.partial(copy_context().run, fn), *args, **kwargs)
         for entry in entries:
             entry.batch = name == "executemany"
-            entry.nanoseconds = entries[-1].nanoseconds // len(entries) if entry is not entries[-1] else entry.nanoseconds
+            if entry is not entries[-1]:
+                entry.nanoseconds = entries[-1].nanoseconds // len(entries)
         if tape.counts_rows:
             if name in _FETCHES:
                 entries[-1].rows += _FETCHES[name](result)

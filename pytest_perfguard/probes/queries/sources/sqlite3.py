@@ -13,11 +13,11 @@ from types import BuiltinMethodType
 from typing import Any
 
 from pytest_perfguard.model import Note
-from pytest_perfguard.probes.watch.rebinding import rebind
-from pytest_perfguard.probes.watch.tape import Tape
-from pytest_perfguard.probes.queries.tokens import split
 from pytest_perfguard.probes.queries.sources.sqlite3_plans import ask
 from pytest_perfguard.probes.queries.sources.sqlite3_trace import UNDERMINED, Tracer, follows
+from pytest_perfguard.probes.queries.tokens import split
+from pytest_perfguard.probes.watch.rebinding import rebind
+from pytest_perfguard.probes.watch.tape import Tape
 
 _DIALECT = "sqlite"
 _DRIVER = "sqlite3"
@@ -124,7 +124,7 @@ class _Classes:
             own = sum(1 for found in gc.get_referrers(refused[-1]) if _is_cache(found))
             if sys.getrefcount(refused[-1]) - 2 > own:
                 unseen += not isinstance(refused[-1], self.connection) or self.bypassed(refused[-1])
-            refused.pop()
+            tracer.held.append(refused.pop())  # or one that is opened in the block could be taken for it, by its id
         return unseen
 
     def opened_past(self, tracer: Tracer) -> int:

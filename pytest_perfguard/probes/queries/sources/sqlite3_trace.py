@@ -40,6 +40,8 @@ class Tracer:
         self.known: set[int] = set()
         """Ids of connections that were open before, or were opened in a way that is seen."""
         self.tape = tape
+        self.held: list[Any] = []
+        """Connections of other threads that were open before and cannot be followed."""
         self._followed: list[_Trace] = []
 
     def follow(self, connection: Any, *, watched: bool) -> bool:
@@ -61,6 +63,7 @@ class Tracer:
 
     def release(self) -> None:
         """Take all callbacks away."""
+        self.held.clear()
         while self._followed:
             trace = self._followed.pop()
             connection = trace.connection()

@@ -26,7 +26,10 @@ class Server:
                     left = int(path.rpartition("/")[2])
                     status, headers = 302, {"Location": f"/redirect/{left - 1}" if left > 1 else "/ok"}
                 elif path == "/private" and "Authorization" not in self.headers:
-                    status, headers = 401, {"WWW-Authenticate": 'Digest realm="r", nonce="n", qop="auth", algorithm=MD5'}
+                    status, headers = (
+                        401,
+                        {"WWW-Authenticate": 'Digest realm="r", nonce="n", qop="auth", algorithm=MD5'},
+                    )
                 elif path.startswith("/fails/"):
                     outer._fails[path] += 1
                     status = 503 if outer._fails[path] <= int(path.rpartition("/")[2]) else 200

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import threading
 import urllib.request
 import xmlrpc.client
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from urllib.request import urlopen as early_urlopen
+from xml.parsers.expat import ExpatError
 
 import pytest
 
@@ -76,7 +79,7 @@ def by_prepared_request(url, session):
 
 
 def by_adapter(url, _):
-    with requests.adapters.HTTPAdapter() as adapter:
+    with contextlib.closing(requests.adapters.HTTPAdapter()) as adapter:
         adapter.send(requests.Request("GET", url).prepare())
 
 
@@ -113,7 +116,7 @@ def by_putrequest(url, connection):
 
 
 def by_xmlrpc(url, _):
-    with xmlrpc.client.ServerProxy(url) as proxy, pytest.raises(Exception, match=""):
+    with xmlrpc.client.ServerProxy(url) as proxy, pytest.raises((xmlrpc.client.Error, ExpatError)):
         proxy.add(1, 2)
 
 
@@ -265,12 +268,16 @@ def test_each_asynchronous_way_counts_what_the_server_was_asked(function, driver
 def test_clients_that_were_open_before_are_seen(library, server):
     async def main():
         client = httpx.AsyncClient() if library == "httpx" else aiohttp.ClientSession()
-        await client.get(f"{server.url}/ok")
+        ask = partial(client.get, f"{server.url}/ok")
+        await finish(await ask())
         token = PROBE.start()
-        await client.get(f"{server.url}/ok")
+        await finish(await ask())
         reading = PROBE.stop(token)
         await (client.aclose() if library == "httpx" else client.close())
         return reading.values["http_calls"]
+
+    async def finish(response):
+        await (response.aread() if library == "httpx" else response.read())
 
     assert asyncio.run(main()) == 1
 
@@ -298,7 +305,7 @@ async def redirected_by_aiohttp(url):
 
 REDIRECTED = [
     redirected_by_httpx,
-    lambda url: requests.get(url),
+    requests.get,
     lambda url: urllib3.request("GET", url),
     lambda url: urllib.request.urlopen(url).close(),
     lambda url: asyncio.run(redirected_by_aiohttp(url)),

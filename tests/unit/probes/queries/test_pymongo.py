@@ -11,12 +11,12 @@ import pytest
 
 pymongo = pytest.importorskip("pymongo")
 
-from pymongo import monitoring  # noqa: E402
+from pymongo import monitoring
 
-from pytest_perfguard.model import StatementKind as Kind  # noqa: E402
-from pytest_perfguard.probes.queries import QueryProbe  # noqa: E402
-from pytest_perfguard.probes.queries.sources.pymongo_commands import shape_of  # noqa: E402
-from tests.unit.probes.queries.mongo_server import MongoServer  # noqa: E402
+from pytest_perfguard.model import StatementKind as Kind
+from pytest_perfguard.probes.queries import QueryProbe
+from pytest_perfguard.probes.queries.sources.pymongo_commands import shape_of
+from tests.unit.probes.queries.mongo_server import MongoServer
 
 ROOT = Path(__file__).parents[4]
 HERE = Path(__file__).relative_to(ROOT).as_posix()

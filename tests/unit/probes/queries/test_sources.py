@@ -23,9 +23,10 @@ def test_no_source_is_loaded_without_its_library():
         "import sys; from pytest_perfguard.probes.queries import QueryProbe\n"
         "import sqlite3; probe = QueryProbe(); token = probe.start(); sqlite3.connect(':memory:').execute('SELECT 1')\n"
         "print(probe.stop(token).values)\n"
-        "print(sorted(n.rpartition('.')[2] for n in sys.modules if n.startswith('pytest_perfguard.probes.queries.sources.')))"
+        "home = 'pytest_perfguard.probes.queries.sources.'\n"
+        "print(sorted(name.removeprefix(home) for name in sys.modules if name.startswith(home)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     counts, loaded = done.stdout.splitlines()
     assert counts == "{'queries': 1, 'reads': 1, 'writes': 0}"
-    assert loaded == "['sqlite3', 'sqlite3_trace']"
+    assert loaded == "['sqlite3', 'sqlite3_plans', 'sqlite3_trace']"

@@ -384,14 +384,18 @@ class Opener:
         self.own = sqlite3.connect
 
 
+OPENER = Opener()
+HELD = {"a": [sqlite3.connect]}
+
+
 @pytest.mark.parametrize(
     "way",
     [
         lambda connect=sqlite3.connect: connect(":memory:"),
         partial(sqlite3.connect, ":memory:"),
         lambda: Opener.connect(":memory:"),
-        lambda opener=Opener(): opener.own(":memory:"),
-        lambda ways=(lambda c: {"a": [c]})(sqlite3.connect): ways["a"][0](":memory:"),
+        lambda: OPENER.own(":memory:"),
+        lambda: HELD["a"][0](":memory:"),
     ],
 )
 def test_connect_is_seen_wherever_it_is_held(way):
@@ -403,11 +407,11 @@ def test_connect_is_seen_wherever_it_is_held(way):
     plain.close()
 
 
-def test_connections_opened_past_connect_undermine_the_count(way=sqlite3.Connection):
+def test_connections_opened_past_connect_undermine_the_count():
     opened = []
 
     def call():
-        opened.append(way(":memory:"))
+        opened.append(sqlite3.Connection(":memory:"))
         opened[0].execute("SELECT 1")
 
     (note,) = read(call).notes

@@ -137,9 +137,7 @@ LACKING = {
         ("join to items",),
         ("ix_items_parent ON items (parent)",),
     ),
-    "update": Case(
-        "UPDATE orders SET status = 's9' WHERE customer = 5", ("filter on orders",), (ORDERS_BY_CUSTOMER,)
-    ),
+    "update": Case("UPDATE orders SET status = 's9' WHERE customer = 5", ("filter on orders",), (ORDERS_BY_CUSTOMER,)),
     "delete": Case("DELETE FROM items WHERE order_id = 5", ("filter on items",), (ITEMS_BY_ORDER,)),
 }
 """By name: statements that lack an index, what is said of them, and the indexes that are suggested."""

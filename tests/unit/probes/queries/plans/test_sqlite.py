@@ -60,7 +60,7 @@ def test_statistics_change_nothing(db, name, rows):
         ),
         (
             "SELECT * FROM orders WHERE email LIKE '%' || :part || '%'", {"part": "x"},
-            "no plain index can serve the filter on orders (email LIKE ? || ? || ?): the pattern begins with a wildcard",
+            "no plain index can serve the filter on orders (email LIKE ? || ? || ?): the pattern begins with a wildcard",  # noqa: E501
             "",
         ),
         (
@@ -149,9 +149,7 @@ def test_names_that_need_quotes(db):
     db.execute('CREATE TABLE "My Orders" ("the customer" INTEGER, "select" INTEGER)')
     sql = 'SELECT * FROM "My Orders" WHERE "the customer" = 1 AND "select" = 2'
     lines = said(db, sql)
-    assert lines[1] == (
-        '    CREATE INDEX ix_My_Orders_the_customer_select ON "My Orders" ("the customer", "select")'
-    )
+    assert lines[1] == ('    CREATE INDEX ix_My_Orders_the_customer_select ON "My Orders" ("the customer", "select")')
     db.execute(lines[1])
     assert said(db, sql) == ()
 
