@@ -178,7 +178,7 @@ def check(seen: int, size: int) -> None:
 
 
 def remove_queryguard() -> None:
-    """Take away the listeners that pytest-queryguard leaves for the rest of the process: the others take turns with it."""
+    """Take away the listeners that pytest-queryguard leaves for the rest of the process."""
     from pytest_queryguard import listeners
     from sqlalchemy import Engine, event
     from sqlalchemy.orm import Session
@@ -245,7 +245,7 @@ def take_turns(workload: str, turns: int, size: int) -> dict[str, list[tuple[flo
 
 
 def compare_after(workload: str, name: str, size: int) -> dict[str, Any]:
-    """Return how much longer a statement takes after a recorded block than before it, and what the block left changed."""
+    """Return how much longer a statement takes after a recorded block, and what the block left changed."""
     batch = WORKLOADS[workload]()
     for _ in range(3):
         batch(size)

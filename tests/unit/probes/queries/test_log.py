@@ -109,6 +109,41 @@ def test_a_list_of_one_is_a_loop(db):
     assert db.log().statements[0].n_plus_one
 
 
+def test_pages_of_one_list_are_no_loop_and_pages_of_several_are(db):
+    page = "SELECT a FROM t WHERE p = ? AND id > ? ORDER BY id LIMIT ?"
+    for start in (0, 10, 20, 30):
+        db.write(page, 7, start, 10)
+    (group,) = db.log().statements
+    assert (group.count, group.distinct, group.looped) == (4, 4, 1)
+    for parent in (8, 9):
+        for start in (0, 10):
+            db.write(page, parent, start, 10)
+    assert [each.looped for each in db.log().statements] == [2]
+
+
+def test_what_a_mapper_writes_for_one_flush_is_no_loop_and_a_flush_in_each_turn_is(db):
+    for number in range(5):
+        db.write(PUT, number).unit = 1
+    assert not db.log().statements[0].batchable
+    other = Statements()
+    for number in range(5):
+        other.write(PUT, number).unit = number + 1
+    assert other.log().statements[0].looped == 5
+
+
+def test_the_line_is_that_of_the_loop_or_else_of_what_repeats(db):
+    first = sys._getframe().f_lineno + 1
+    db.write(GET, 0)
+    assert db.log().statements[0].line == first
+    db.write(GET, 1)
+    db.write(GET, 0)
+    assert db.log().statements[0].line == first + 3
+    for number in range(3):
+        db.write(GET, number)
+    (group,) = db.log().statements
+    assert (group.line, group.looped) == (first + 6, 3)
+
+
 @pytest.mark.parametrize(
     ("statements", "again"),
     [

@@ -46,3 +46,13 @@ def test_no_own_code_is_no_site():
     exec(compile("found = locate(sys._getframe().f_back and None)", "<string>", "exec"), namespace)
     assert namespace["found"] is None
     assert describe(None, ROOT) == ("", 0)
+
+
+def test_a_template_that_was_compiled_belongs_to_what_renders_it(tmp_path):
+    namespace = {}
+    code = compile("\n\ndef root(ask):\n    return ask()\n", str(tmp_path / "page.html"), "exec")
+    exec(code, namespace)
+    line = sys._getframe().f_lineno + 1
+    place = namespace["root"](lambda: locate(sys._getframe(1)))
+    name = "test_a_template_that_was_compiled_belongs_to_what_renders_it"
+    assert describe(place, ROOT) == (f"{HERE}:{name}", line)
