@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pytest_perfguard.probes.watch.tape import Entry
 
-_PAGED = re.compile(r"\bOFFSET \?|[<>]=? ?\(?\?.*\b(?:LIMIT|FETCH)\b|\bLIMIT \?, \?")
+_PAGED = re.compile(r"\bOFFSET \?|[<>].*\?.*\b(?:LIMIT|FETCH)\b|\bLIMIT \?, \?", re.DOTALL)
 """Fingerprints of what may be a page."""
 
 _VALUE = re.compile(

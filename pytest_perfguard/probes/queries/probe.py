@@ -58,7 +58,8 @@ class QueryProbe:
         _HUB.leave(token)
         leaked = [opening for opening in (*token.openings, *token.loans.out.values()) if opening.is_open()]
         reads = read(token.entries)
-        notes = _limits(token, reads)
+        unasked: tuple[Note, ...] = getattr(token.planner, "notes", tuple)()
+        notes = (*_limits(token, reads), *unasked)
         log = make_log(reads, self._root, opened=token.openings, leaked=leaked)
         return Reading(values=self._values(token, reads, leaked), queries=log, notes=notes)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +11,14 @@ from pytest_perfguard.probes.queries.sources.asgiref import watch_callers
 from pytest_perfguard.probes.watch.patching import Patches
 from pytest_perfguard.probes.watch.planning import ask_by_cursor
 from pytest_perfguard.probes.watch.rows import CountingCursor
+from pytest_perfguard.probes.watch.sending import Sending
 from pytest_perfguard.probes.watch.tape import Entry, Tape
 
 _UTILS = "django.db.backends.utils"
 _BASE = "django.db.backends.base.base"
+
+_TELLING = frozenset({"django+psycopg", "django+psycopg2", "django+MySQLdb", "django+pymysql"})
+"""Where the driver's own source says whether it sends."""
 
 
 class DjangoSource:
@@ -67,9 +70,10 @@ class _Backends:
         """Return the same of one whose class is not known yet."""
         module = getattr(getattr(connection, "Database", None), "__name__", connection.vendor)
         name = self.drivers[type(connection)] = f"django+{module.partition('.')[0]}"
-        # On SQLite it asks the database to quote values, past Django's cursors, for a log that others read.
-        operations = type(connection.ops)
-        self._patches.wrap(operations, "last_executed_query", lambda original: _hiding(original, self._tape))
+        # On SQLite it asks the database to quote values, past Django's cursors, for a log that others read; on MySQL a
+        # switch is a statement, which BEGIN and COMMIT stand for.
+        for kind, method in ((type(connection.ops), "last_executed_query"), (type(connection), "_set_autocommit")):
+            self._patches.wrap(kind, method, lambda original: _hiding(original, self._tape))
         return name
 
 
@@ -77,35 +81,36 @@ def _executing(original: Callable[..., Any], tape: Tape, backends: _Backends) ->
     hidden, write, drivers, meet = tape.hidden, tape.write, backends.drivers, backends.meet
 
     def _execute_with_wrappers(self: Any, sql: Any, params: Any, many: bool, executor: Callable[..., Any]) -> Any:
-        if hidden():
-            return original(self, sql, params, many, executor)
         connection = self.db
+        if hidden() or connection.needs_rollback:  # Django will refuse
+            return original(self, sql, params, many, executor)
         text = sql if isinstance(sql, str) else _text(sql, connection)
         driver = drivers.get(type(connection)) or meet(connection)
         entry = write(text, params, dialect=connection.vendor, driver=driver)
         if many or tape.counts_rows or tape.planner is not None or connection.execute_wrappers:
             return fully(self, entry, sql, params, many, executor)
-        with entry:
+        with Sending(entry) if driver in _TELLING else entry:
             return original(self, sql, params, many, executor)
 
     def fully(self: Any, entry: Entry, sql: Any, params: Any, many: bool, executor: Callable[..., Any]) -> Any:
         connection = self.db
         if many:
             entry.batch = True
-            entry.trips = _trips(entry.text, params, entry.driver)
-        elif tape.planner is not None and not connection.needs_rollback:
+        elif tape.planner is not None:
             ask_by_cursor(tape, entry, params, connection.create_cursor, in_transaction=_transactional(connection))
         raw = _uncounted(self)
+        sending = Sending(entry) if entry.driver in _TELLING else entry
         if connection.execute_wrappers:
 
             def timed(*arguments: Any) -> Any:
-                with entry:
+                entry.counts = None
+                with sending:
                     return executor(*arguments)
 
-            entry.counts = lambda: entry.nanoseconds >= 0
+            entry.counts = _never
             result = original(self, sql, params, many, timed)
         else:
-            with entry:
+            with sending:
                 result = original(self, sql, params, many, executor)
         return _count_rows(self, raw, result, entry) if tape.counts_rows else result
 
@@ -124,7 +129,7 @@ def _calling(original: Callable[..., Any], tape: Tape, backends: _Backends) -> C
             driver=backends.driver(self.db),
         )
         raw = _uncounted(self)
-        with entry:
+        with Sending(entry) if entry.driver in _TELLING else entry:
             result = original(self, procname, params, kparams)
         return _count_rows(self, raw, result, entry) if tape.counts_rows else result
 
@@ -150,13 +155,21 @@ class _Control:
 
 def _controlling(original: Callable[..., Any], tape: Tape, backends: _Backends) -> Callable[..., Any]:
     def debug_transaction(connection: Any, sql: str) -> Any:
-        if tape.hidden():
+        if tape.hidden() or (connection.vendor == "postgresql" and _is_idle(connection)):
             return original(connection, sql)
         entry = tape.write(sql, None, dialect=connection.vendor, driver=backends.driver(connection))
         entry.kind = StatementKind.TRANSACTION
         return _Control(entry, original(connection, sql))
 
     return debug_transaction
+
+
+def _is_idle(connection: Any) -> bool:
+    """Return whether a driver of PostgreSQL has nothing to end yet: it sends BEGIN with the first statement itself."""
+    try:
+        return bool(connection.connection.info.transaction_status == 0)
+    except Exception:  # noqa: BLE001 - a driver that does not tell
+        return False
 
 
 def _connecting(original: Callable[..., Any], tape: Tape, backends: _Backends) -> Callable[..., Any]:
@@ -203,15 +216,8 @@ def _text(sql: Any, connection: Any) -> str:
         return type(sql).__name__
 
 
-_ROWS_AT_ONCE = re.compile(r"\s*(?:INSERT|REPLACE)\b.+\bVALUES?\s*\(", re.IGNORECASE | re.DOTALL)
-
-
-def _trips(text: str, rows: Any, driver: str) -> int:
-    """Return how often `executemany` asks: psycopg2 and the drivers of MySQL do so for each row, but for an INSERT."""
-    one_by_one = driver == "django+psycopg2" or (
-        driver in ("django+MySQLdb", "django+pymysql") and _ROWS_AT_ONCE.match(text) is None
-    )
-    return max(len(rows), 1) if one_by_one and hasattr(rows, "__len__") else 1
+def _never() -> bool:
+    return False
 
 
 def _transactional(connection: Any) -> bool:
@@ -231,8 +237,8 @@ _UNKNOWN = 2**63
 
 
 def _count_rows(cursor: Any, raw: Any, result: Any, entry: Entry) -> Any:
-    if not getattr(raw, "description", None):
-        return result
+    if not (getattr(raw, "description", None) or getattr(raw, "name", None)):
+        return result  # one with a name, of the server's, may not know its columns yet
     if cursor.db.vendor in ("postgresql", "mysql") and 0 <= raw.rowcount < _UNKNOWN:
         entry.rows += raw.rowcount
         return result

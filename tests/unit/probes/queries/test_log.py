@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 
@@ -132,14 +133,15 @@ def test_what_a_mapper_writes_for_one_flush_is_no_loop_and_a_flush_in_each_turn_
 
 
 def test_the_line_is_that_of_the_loop_or_else_of_what_repeats(db):
+    write = functools.partial(db.tape.write, GET, dialect="sqlite", driver="sqlite3")
     first = sys._getframe().f_lineno + 1
-    db.write(GET, 0)
+    write((0,))
     assert db.log().statements[0].line == first
-    db.write(GET, 1)
-    db.write(GET, 0)
+    write((1,))
+    write((0,))
     assert db.log().statements[0].line == first + 3
     for number in range(3):
-        db.write(GET, number)
+        write((number,))
     (group,) = db.log().statements
     assert (group.line, group.looped) == (first + 6, 3)
 
