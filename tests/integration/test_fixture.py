@@ -35,7 +35,7 @@ def test_what_is_called_is_measured_and_its_first_result_returned(either):
 
         def test_metric(perf):
             perf.metric("hit rate", 0.75, "ratio", better="higher")
-            perf.metric("rows", 12)
+            perf.metric("row count", 12)
 
         @pytest.mark.perf_budget(time="10 s")
         @pytest.mark.perf(rounds=3, group="g")
@@ -58,7 +58,7 @@ def test_what_is_called_is_measured_and_its_first_result_returned(either):
     assert len(inner.measured("test_span", "part")["series"]["time"]["values"]) == 3
     assert inner.report["metrics"]["hit rate"]["better"] == "higher"
     assert inner.value("hit rate", "test_metric") == 750_000_000
-    assert inner.value("rows", "test_metric") == 12_000_000_000
+    assert inner.value("row count", "test_metric") == 12_000_000_000
     judged = inner.verdicts("test_named_budget", "time")
     assert [(each["name"], each["outcome"]) for each in judged] == [("", "passed"), ("fast", "passed")]
     assert {each["group"] for each in inner.report["measurements"] if "named" in each["test"]} == {"g"}

@@ -239,7 +239,7 @@ def whole(project):
             perf.using(name="two")(shop.work, 20)
 
         def test_metric(perf):
-            perf.metric("rows", 5 if shop.SIDE == "base" else 6)
+            perf.metric("row count", 5 if shop.SIDE == "base" else 6)
             perf(shop.work, 10)
 
         def test_metric_better(perf):
@@ -362,7 +362,7 @@ def test_tests_of_all_kinds(whole, monkeypatch):
     assert failing == {
         ("test_queries", "queries", "regressed"),
         ("test_queries", "reads", "regressed"),
-        ("test_metric", "rows", "regressed"),
+        ("test_metric", "row count", "regressed"),
         ("test_calls", "calls", "regressed"),
         ("test_over", "time", "over budget"),
         ("test_queries_over", "queries", "regressed"),
@@ -406,7 +406,7 @@ def test_tests_of_all_kinds(whole, monkeypatch):
     effects = [each["effect"] for each in inner.verdicts("::test_queries", "queries") if each["effect"] is not None]
     assert [(effect["change"], effect["low"], effect["high"]) for effect in effects] == [(0.5, 0.5, 0.5)]
     assert [each["outcome"] for each in inner.verdicts("test_metric_better", "hits")] == ["improved"]
-    assert inner.value("rows", "test_metric") == 6_000_000_000
+    assert inner.value("row count", "test_metric") == 6_000_000_000
 
     # What base cannot follow is judged by its budgets.
     for test in ("test_new", "test_new_over", "test_new_body_over", "test_skipped_on_base", "test_beside_new_import"):
