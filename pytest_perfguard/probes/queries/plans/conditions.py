@@ -151,8 +151,6 @@ class Conditions:
 
     def _sides(self, node: exp.Expression, key: str, make: _Make, use: Use) -> Condition:
         this, other = bare(node.this), bare(node.expression)
-        if isinstance(this, exp.Boolean) or isinstance(other, exp.Boolean):
-            return _weak(node, key, make)
         if key not in self._columns.owners(this):
             this, other = other, this
         if isinstance(other, exp.Any | exp.All) or calls(other) in {"ALL", "ANY", "SOME"}:
