@@ -49,8 +49,8 @@ lint: $(VENV)/.lint ## check style, types and which module imports which
 bench: $(VENV)/.bench ## measure what perfguard itself costs
 	$(BIN)/python tests/bench/bench.py
 
-shapes: $(VENV)/.bench ## compare what is said of N+1, duplicates and loops of writes with what other tools say
-	$(BIN)/python tests/bench/shapes.py
+shapes: $(VENV)/.bench $(VENV)/.peers ## compare what is said of N+1, duplicates and loops of writes with what other tools say
+	PYTHONPATH=$(abspath $(VENV))/peers $(BIN)/python tests/bench/shapes.py
 
 aa: $(VENV)/.bench ## count the false alarms on unchanged code
 	$(BIN)/python tests/bench/aa.py
@@ -89,6 +89,11 @@ $(VENV)/.package: pyproject.toml
 	fi
 	$(PIP) --upgrade 'pip>=25.1'
 	$(PIP) --editable .
+	@touch $@
+
+# It loads itself into every run of pytest: apart from what the tests use.
+$(VENV)/.peers: $(VENV)/.package
+	$(PIP) --target $(VENV)/peers pytest-queryguard
 	@touch $@
 
 # Dependency groups of pyproject.toml, one stamp each.
