@@ -8,13 +8,16 @@ import sys
 
 import pytest
 
-from tests.shapes.catalogue import ROOT
+from tests.shapes.catalogue import ROOT, Case
 from tests.shapes.observe import observe, ours, right
 
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("aiosqlite")
 
+from sqlalchemy.orm.unitofwork import UOWTransaction
+
 from tests.shapes.sqlalchemy_shapes import CATALOGUES, carry_out
+from tests.shapes.sqlalchemy_writes import one_flush
 
 
 @pytest.fixture(scope="module", params=["sqlalchemy", "django"])
@@ -41,3 +44,9 @@ def test_twins_and_lookalikes_are_not_reported(observed):
     assert all(shape["twins"] for shape in observed["shapes"])
     innocent = [twin for shape in observed["shapes"] for twin in shape["twins"]] + observed["lookalikes"]
     assert [case for case in innocent if case["found"]] == []
+
+
+def test_flushes_are_not_watched_any_more():
+    before = dict(vars(UOWTransaction))
+    carry_out(Case(one_flush), ours([]))
+    assert dict(vars(UOWTransaction)) == before

@@ -31,7 +31,7 @@ _OFFSET_FIRST = re.compile(r"\s*,")
 _TAIL = 200
 """Characters before a value that tell what it is for."""
 
-_ONE = hash(repr(1))
+_ONE = hash((1,))
 
 
 class _Place(NamedTuple):
@@ -54,7 +54,7 @@ def series(entry: Entry) -> int | None:
     begins = sizes = False
     others: list[int] = []
     for place in places:
-        value = hash(repr(place.key)) if place.written else entry.values.get(place.key)
+        value = hash((place.key,)) if place.written else entry.values.get(place.key)
         if value is None:
             return None
         if place.begins:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from pytest_perfguard.model import Note, StatementKind
 from pytest_perfguard.probes.watch.callsite import Site, locate
+from pytest_perfguard.probes.watch.paging import PAGED, hashes, may_be_page
 
 
 class Shape(NamedTuple):
@@ -228,9 +229,9 @@ class Tape:
         except ValueError:
             digest = _digest(text, parameters, self)
         entry = Entry(text, digest, locate(sys._getframe(1)), dialect, driver, self._layers)
-        paged = _PAGED.get(hash(text))
-        if paged or (paged is None and _may_be_page(text)):
-            entry.values = _values(parameters, self)
+        paged = PAGED.get(hash(text))
+        if paged or (paged is None and may_be_page(text)):
+            entry.values = hashes(parameters)
         for recording in self._recordings:
             recording.entries.append(entry)
         return entry
@@ -292,29 +293,6 @@ def _still_open(connection: Any, is_open: Callable[[Any], bool] | None) -> Calla
             return False
 
     return still_open
-
-
-_PAGED: dict[int, bool] = {}
-"""Whether texts, by their hashes, may ask for one page of a list: what is known costs a third of a search."""
-
-
-def _may_be_page(text: str) -> bool:
-    if len(_PAGED) > 10_000:
-        _PAGED.clear()
-    found = _PAGED[hash(text)] = any(word in text for word in ("LIMIT", "limit", "FETCH", "fetch"))
-    return found
-
-
-def _values(parameters: object, tape: Tape) -> dict[int | str, int] | None:
-    try:
-        with tape.layer():
-            if isinstance(parameters, dict):
-                return {name: hash(repr(value)) for name, value in parameters.items()}
-            if isinstance(parameters, (tuple, list)):
-                return {position: hash(repr(value)) for position, value in enumerate(parameters)}
-    except Exception:  # noqa: BLE001 - a user's __repr__ that raises
-        return None
-    return {} if parameters is None else None
 
 
 def _digest(text: str, parameters: object, tape: Tape) -> int:
