@@ -41,7 +41,7 @@ class Tracer:
         """Ids of connections that were open before, or were opened in a way that is seen."""
         self.tape = tape
         self.held: list[Any] = []
-        """Connections of other threads that were open before and cannot be followed."""
+        """Known ones, kept for the block: one that is opened in it could be taken for them, by its id."""
         self._followed: list[_Trace] = []
 
     def follow(self, connection: Any, *, watched: bool) -> bool:
@@ -49,7 +49,8 @@ class Tracer:
 
         `watched` connections are those that have methods of ours.
         """
-        self.known.add(id(connection))
+        if not watched:  # those of ours are told by their class
+            self.known.add(id(connection))
         before = gc.get_referents(connection)
         trace = _Trace(self.tape, self.busy, connection, watched=watched)
         try:
@@ -59,6 +60,8 @@ class Tracer:
         users = _missing(before, gc.get_referents(connection))
         trace.users = users.users if isinstance(users, _Trace) else users
         self._followed.append(trace)
+        if not watched:
+            self.held.append(connection)
         return True
 
     def release(self) -> None:
