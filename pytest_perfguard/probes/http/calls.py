@@ -39,9 +39,10 @@ class _Layer:
 class _Call(_Layer):
     """One call, which each layer beneath passes through once."""
 
-    def __init__(self, entry: Entry, layer: str, *, timed: bool) -> None:
+    def __init__(self, entry: Entry, layer: str, *, timed: bool, rough: bool) -> None:
         super().__init__()
         self.entry = entry
+        self.rough = rough
         self._timed = timed
         self._passed = {layer}
 
@@ -60,6 +61,12 @@ class _Call(_Layer):
         if self._timed:
             self.entry.__exit__(*error)
         super().__exit__(*error)
+        if self.rough and isinstance(error[1], ValueError):  # what was asked for was no URL, so that nothing was sent
+            self.entry.counts = _never
+
+
+def _never() -> bool:
+    return False
 
 
 class _Inside(_Layer):
@@ -79,29 +86,36 @@ def call(
     driver: str,
     site: Site | None = None,
     timed: bool = True,
+    rough: bool = False,
 ) -> AbstractContextManager[Any]:
     """Return what to carry a request of `layer` out in.
 
     The outermost layer writes the call down, and each layer beneath passes once without another. A layer that comes a
     second time within one call makes a further one: a redirect, an answer to a challenge, a repetition after a failure.
-    `site` is where it was asked for, if that is known better than by the frames. Never raises.
+    `site` is where it was asked for, if that is known better than by the frames; `rough` means that the next layer will
+    know method, URL and body better. Never raises.
     """
     if not tape.recording:
         return nullcontext()
+    text, key = f"{_text(method).upper()} {_text(url)}", hash(body) if isinstance(body, (str, bytes)) else None
     above = _CURRENT.get()
     if above is not None and above.busy and above.passes(layer):
+        if isinstance(above, _Call) and above.rough:
+            above.rough = False
+            _describe(above.entry, text, key)
         return nullcontext()
     outer = above.entry if isinstance(above, _Call) and above.busy else None
-    entry = tape.write(
-        f"{_text(method).upper()} {_text(url)}",
-        hash(body) if isinstance(body, (str, bytes)) else None,
-        dialect="http",
-        driver=driver if outer is None else outer.driver,
-    )
+    entry = tape.write(text, None, dialect="http", driver=driver if outer is None else outer.driver)
     entry.kind = StatementKind.REQUEST
-    entry.shape = functools.partial(shape, entry.text)
+    _describe(entry, text, key)
     entry.site = site or entry.site or (None if outer is None else outer.site)
-    return _Call(entry, layer, timed=timed)
+    return _Call(entry, layer, timed=timed, rough=rough)
+
+
+def _describe(entry: Entry, text: str, body: int | None) -> None:
+    entry.text = text
+    entry.digest = hash((text, body))
+    entry.shape = functools.partial(shape, text)
 
 
 def inside() -> AbstractContextManager[Any]:

@@ -14,7 +14,9 @@ _VERSION = re.compile(r"v\d+(?:[._]\d+)*(?:(?:alpha|beta)\d*)?|oauth[12]", re.IG
 """Segments whose digits are no value."""
 _MARKED = re.compile(r"[\d%@=,;|]")
 _HEX = re.compile(r"[a-f]{8,}|[A-F]{8,}")
-_WORDS = re.compile(r"[A-Za-z]?(?:[A-Z]{0,5}[a-z]{2,})*[A-Z]{0,5}")
+_WORDS = re.compile(
+    r"[A-Za-z]?(?:[A-Z]{0,5}[a-z]{2,}|By|Id|To|Is|In|Of|On|At|As|Or|No|My|Do|Go|Up|Be|Me|We|Us|If)*[A-Z]{0,5}"
+)
 """Letters of both cases as people write them: getUserById, HTTPStatus."""
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _OWN_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -12,9 +12,9 @@ from pytest_perfguard.probes.watch.tape import Tape
 
 
 class RequestsSource:
-    """Replaces what sends requests in the classes of sessions, above where mocks stand, and of adapters.
+    """Replaces what makes and sends requests in the class of sessions, and what sends them in that of adapters.
 
-    Adapters send again by themselves, to answer a challenge.
+    A mock may take the place of either below the first; adapters send again by themselves, to answer a challenge.
     """
 
     name = "requests"
@@ -27,15 +27,27 @@ class RequestsSource:
     def install(self, tape: Tape) -> Callable[[], None]:
         """Replace the methods of all sessions and adapters."""
         patches = Patches()
-        patches.wrap(sys.modules["requests"].Session, "send", lambda original: _sending(original, tape))
+        session = sys.modules["requests"].Session
+        patches.wrap(session, "request", lambda original: _requesting(original, tape))
+        patches.wrap(session, "send", lambda original: _sending(original, tape))
         adapter = sys.modules["requests.adapters"].HTTPAdapter
         patches.wrap(adapter, "send", lambda original: _carrying(original, tape))
         return patches.undo
 
 
+def _requesting(original: Callable[..., Any], tape: Tape) -> Callable[..., Any]:
+    def request(self: Any, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
+        if not _leaves(self, url):
+            return original(self, method, url, *args, **kwargs)
+        with call(tape, "requests.request", method, url, driver="requests", rough=True):
+            return original(self, method, url, *args, **kwargs)
+
+    return request
+
+
 def _sending(original: Callable[..., Any], tape: Tape) -> Callable[..., Any]:
     def send(self: Any, request: Any, **kwargs: Any) -> Any:
-        if not _leaves(self, request):
+        if not _leaves(self, getattr(request, "url", None)):
             return original(self, request, **kwargs)
         with call(tape, "requests", request.method, request.url, request.body, driver="requests"):
             return original(self, request, **kwargs)
@@ -43,10 +55,11 @@ def _sending(original: Callable[..., Any], tape: Tape) -> Callable[..., Any]:
     return send
 
 
-def _leaves(session: Any, request: Any) -> bool:
+def _leaves(session: Any, url: Any) -> bool:
     try:
-        return request.url.lower().startswith("http") and not is_in_process(session.get_adapter(url=request.url))
-    except Exception:  # noqa: BLE001 - no adapter for it, or no prepared request: the original will say so
+        url = url.decode() if isinstance(url, bytes) else str(url)
+        return url.lower().startswith("http") and not is_in_process(session.get_adapter(url=url))
+    except Exception:  # noqa: BLE001 - no adapter for it: the original will say so
         return False
 
 
