@@ -16,6 +16,8 @@ _WIDEST = 4
 _LONGEST = 60
 """Characters of a name that every database takes."""
 
+_FLAGS = frozenset({"bool", "boolean", "tinyint(1)"})
+
 KeyText = Callable[[Table, str], str | None]
 """Returns how a column is written in an index; None where it cannot stand in one."""
 
@@ -37,18 +39,22 @@ class Tables:
     big: Mapping[str, int] = field(default_factory=dict)
     ignored: Collection[str] = ()
 
-    def forget_ignored(self, scopes: Sequence[Scope], grammar: Grammar) -> None:
-        """Mark ignored tables, and the database's own; take conditions on ignored columns out."""
+    def leave_out(self, scopes: Sequence[Scope], grammar: Grammar) -> None:
+        """Mark the tables that may be read in full, and take conditions out that are not worth an index.
+
+        These tables are ignored ones and the database's own; such conditions are on ignored columns and on flags.
+        """
         for scope in scopes:
             for source in scope.sources.values():
                 names = _names(source)
                 source.ignored = source.schema.casefold() in grammar.system or self._ignores(names)
-                if self.ignored:
-                    source.conditions[:] = [
-                        each
-                        for each in source.conditions
-                        if not any(self._ignores([f"{name}.{column}" for name in names]) for column in each.columns)
-                    ]
+                types = source.table.columns if source.table is not None else {}
+                source.conditions[:] = [
+                    each
+                    for each in source.conditions
+                    if not any(self._ignores([f"{name}.{column}" for name in names]) for column in each.columns)
+                    and (each.needs or not {types.get(column, "").casefold() for column in each.columns} & _FLAGS)
+                ]
 
     def _ignores(self, names: Collection[str]) -> bool:
         return any(fnmatchcase(name.casefold(), pattern.casefold()) for name in names for pattern in self.ignored)

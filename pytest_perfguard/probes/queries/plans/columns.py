@@ -95,8 +95,11 @@ class Columns:
                 part = inner
             if isinstance(part, exp.Cast) and isinstance(inner, exp.Literal):
                 return inner
-            if isinstance(part, exp.Column) and self._owner(part) == key:
-                return exp.column(part.this.copy())
+            if isinstance(part, exp.Column):
+                return self._shown(part, key)
+            if isinstance(part, exp.Escape):
+                shown: exp.Expression = part.this.transform(show)
+                return shown
             if isinstance(part, exp.Select | exp.SetOperation):
                 return exp.var("SELECT …")
             return part
@@ -107,6 +110,13 @@ class Columns:
         shown = node.transform(show).sql(dialect=self.grammar.parser, comments=False)
         shown = re.sub(r"'[%_]?\?'", "?", shown)
         return shown if len(shown) <= _WIDTH else f"{shown[: _WIDTH - 1]}…"
+
+    def _shown(self, column: exp.Column, key: str) -> exp.Expression:
+        """Return a column with quotes where it needs them, and with its table where that is another than `key`."""
+        if isinstance(column.this, exp.Star):
+            return column
+        names = [column.name] if self._owner(column) == key or not column.table else [column.table, column.name]
+        return exp.var(".".join(map(self.grammar.identifier, names)))
 
 
 def bare(node: exp.Expression) -> exp.Expression:

@@ -22,6 +22,7 @@ CONVERTED = "the column is converted to another type"
 OTHER_KIND = "the operator takes an index of another kind"
 OPEN_PATTERN = "the pattern begins with a wildcard"
 UNKNOWN_PATTERN = "of its pattern nothing is known"
+OF_BYTES = "it compares bytes, not text"
 ANY_CASE = "it compares without regard to case"
 DIFFERENT_COLUMNS = "OR over different columns, which takes an index for each of them"
 OPEN_SIDE = "one side of the OR cannot be served"
@@ -44,7 +45,7 @@ class Conditions:
         self._readers: tuple[tuple[type | tuple[type, ...], Callable[..., Condition]], ...] = (
             (exp.Escape, lambda node, key, make: self._condition(node.this, key, make)),
             (exp.Or, self._or),
-            ((exp.Not, exp.NEQ, exp.NullSafeNEQ, exp.Exists), _weak),
+            ((exp.Not, exp.NEQ, exp.NullSafeNEQ, exp.Exists, exp.Any), _weak),  # ANY alone: a query of its own
             (exp.Is, self._is),
             (exp.In, self._in),
             (exp.Between, self._between),
@@ -132,6 +133,8 @@ class Conditions:
         keys = self._columns.keys(node.this, key)
         if not keys or key in self._columns.owners(node.expression):
             return make(use=Use.NONE, reason=IN_EXPRESSION)
+        if self._grammar.name == "mysql" and isinstance(bare(node.expression), exp.Cast):  # LIKE BINARY
+            return make(use=Use.NONE, reason=OF_BYTES)
         beginnings = {each.this for each in node.expression.find_all(exp.Literal)} & {OPEN, UNKNOWN}
         if beginnings or isinstance(node, exp.ILike):
             reason = OPEN_PATTERN if OPEN in beginnings else UNKNOWN_PATTERN if beginnings else ANY_CASE

@@ -23,7 +23,7 @@ _UNSORTED = frozenset({"json", "geometry", "point", "linestring", "polygon", "mu
 
 _COLUMNS = (
     "SELECT c.table_schema = DATABASE() AS here, c.table_schema AS s, c.table_name AS t, c.column_name AS col,"
-    " c.data_type AS kind, t.table_type AS what FROM information_schema.columns c JOIN information_schema.tables t"
+    " c.column_type AS kind, t.table_type AS what FROM information_schema.columns c JOIN information_schema.tables t"
     " ON t.table_schema = c.table_schema AND t.table_name = c.table_name"
     " WHERE (c.table_schema, c.table_name) IN ({wanted})"
 )
@@ -60,7 +60,7 @@ def explain(text: str, parameters: object, tables: Tables) -> Generator[Question
     )
     known = {key: source.table for scope in scopes for key, source in scope.sources.items()}
     bind(scopes, [_access(step, known.get(step.name.casefold())) for step in steps], catalog)
-    tables.forget_ignored(scopes, MYSQL)
+    tables.leave_out(scopes, MYSQL)
     return suggest(find(scopes), MYSQL, _key_text)
 
 
@@ -105,7 +105,7 @@ def _describe(names: _Names) -> Generator[Question, Answer, dict[tuple[str, str]
 
 
 def _key_text(table: Table, column: str) -> str | None:
-    kind = table.columns.get(column.casefold(), "")
+    kind = table.columns.get(column.casefold(), "").split("(")[0].split(" ")[0]
     if kind in _UNSORTED:
         return None
     return MYSQL.identifier(column) + (f"({_PREFIX})" if kind in _LONG else "")

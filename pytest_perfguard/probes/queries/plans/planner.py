@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
@@ -17,7 +18,7 @@ _MYSQL = ("mysql", "mariadb")
 _DIALECTS = ("sqlite", "postgresql", *_MYSQL)
 _TRIES = 3
 """How often a statement is asked about whose plan tells nothing, as where a condition is false for these values."""
-_OF_THE_LAST = ("FOUND_ROWS", "ROW_COUNT", "LAST_INSERT_ID")
+_OF_THE_LAST = re.compile(r"\b(?:FOUND_ROWS|ROW_COUNT|LAST_INSERT_ID) ?\(", re.IGNORECASE)
 """Functions of MySQL that tell of the statement before: it must not be a question of ours."""
 
 _Key = tuple[str, str, str]
@@ -124,5 +125,5 @@ def _is_asked(shape: Shape, kind: StatementKind) -> bool:
     if not shape.tables or ";" in text:  # of several statements EXPLAIN would only hold for the first
         return False
     if kind is StatementKind.READ:
-        return first in {"SELECT", "WITH"} and not any(name in text.upper() for name in _OF_THE_LAST)
+        return first in {"SELECT", "WITH"} and _OF_THE_LAST.search(text) is None
     return kind is StatementKind.WRITE and first in {"UPDATE", "DELETE", "WITH"} and " WHERE " in text

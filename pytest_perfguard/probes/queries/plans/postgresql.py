@@ -106,7 +106,7 @@ def _ask(text: str, parameters: object, tables: Tables, proof: hypopg.Proof) -> 
     yield from _describe_columns(names, catalog)
     scopes = build(plan, catalog)
     _sort(scopes, text, catalog)
-    tables.forget_ignored(scopes, POSTGRESQL)
+    tables.leave_out(scopes, POSTGRESQL)
     suggestions = suggest(find(scopes, hashes=True), POSTGRESQL, _key_text)
     try:
         yield from proof.try_out(question, suggestions)

@@ -227,12 +227,13 @@ class _Query:
 
     def _read_condition(self, text: str, key: str = "") -> Iterator[tuple[str, Condition]]:
         """Yield the conditions in a text of the plan; on `key` where it cannot be read."""
+        of_subplan = "SubPlan" in text
         for pattern, replacement in _REWRITTEN:
             text = pattern.sub(replacement, text)
         tree = parse(f"SELECT 1 WHERE {text}", POSTGRESQL)
         if tree is not None and tree.args.get("where") is not None:
             yield from self._conditions.read(tree.args["where"].this)
-        elif key and "SubPlan" not in text:
+        elif key and not of_subplan:
             yield key, Condition(text=fingerprint(text, POSTGRESQL.name), use=Use.NONE)
 
     def _owner(self, column: exp.Column) -> str | None:

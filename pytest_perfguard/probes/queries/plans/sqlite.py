@@ -38,7 +38,7 @@ def explain(text: str, parameters: object, tables: Tables) -> Generator[Question
     catalog = yield from _describe(list(names))
     scopes = scopes_of.build(tree, SQLITE, lambda schema, name: catalog.get((schema.casefold(), name.casefold())))
     bind(scopes, accesses, catalog)
-    tables.forget_ignored(scopes, SQLITE)
+    tables.leave_out(scopes, SQLITE)
     return suggest(find(scopes), SQLITE, lambda _table, column: SQLITE.identifier(column))
 
 

@@ -23,12 +23,32 @@ def ask(tape: Tape, cursor: Any, entry: Entry, parameters: object) -> Generator[
     connection = cursor._conn
     kind = _kind(cursor)
     with tape.layer():
-        yield from planner.ask_async(
+        steps = planner.ask_async(
             entry,
             parameters,
             lambda text, values: _Answer(kind(connection), text, values),
             in_transaction=not connection._autocommit or connection.pgconn.transaction_status != 0,
         ).__await__()
+        interrupted = yield from _carry_out(steps)
+    if interrupted:  # what psycopg waits for, to raise what interrupted it
+        raise sys.modules["psycopg"].errors.QueryCanceled("interrupted before the statement was sent")
+
+
+def _carry_out(steps: Generator[Any, Any, None]) -> Generator[Any, Any, bool]:
+    """Hand the steps on to the driver; return whether it was interrupted while it waited.
+
+    When its task is cancelled, or the program is interrupted, psycopg has the server end what it is at, and carries on
+    with the same steps until they say so: it then answers one of them with None. The statement must not follow.
+    """
+    ready = None
+    interrupted = False
+    while True:
+        try:
+            step = steps.send(ready)
+        except StopIteration:
+            return interrupted
+        ready = yield step
+        interrupted = interrupted or ready is None
 
 
 class _Answer:

@@ -181,7 +181,6 @@ def test_joins_in_parentheses_and_using():
         ("UPDATE t JOIN u ON u.c = t.a SET t.b = 1 WHERE u.d = 2", MYSQL),
         ("DELETE t FROM t JOIN u ON u.c = t.a WHERE u.d = 2", MYSQL),
         ("UPDATE t SET b = 1 FROM u WHERE u.c = t.a AND u.d = 2", SQLITE),
-        ("DELETE FROM t USING u WHERE u.c = t.a AND u.d = 2", POSTGRESQL),
     ],
 )
 def test_changes_with_joins(sql, grammar):

@@ -132,7 +132,7 @@ def test_statistics_change_nothing(db, name, rows):
         ),
         (
             'SELECT * FROM [orders] AS "the o" WHERE "the o"."customer" = ?', (1,),
-            'no index can serve the filter on orders ("customer" = ?)',
+            "no index can serve the filter on orders (customer = ?)",
             "CREATE INDEX ix_orders_customer ON orders (customer)",
         ),
     ],
@@ -152,6 +152,24 @@ def test_names_that_need_quotes(db):
     assert lines[1] == ('    CREATE INDEX ix_My_Orders_the_customer_select ON "My Orders" ("the customer", "select")')
     db.execute(lines[1])
     assert said(db, sql) == ()
+
+
+def test_flags_select_too_many_rows(db):
+    db.execute("CREATE TABLE jobs (id INTEGER PRIMARY KEY, done BOOLEAN, queue TEXT)")
+    assert said(db, "SELECT * FROM jobs WHERE done = 0") == ()
+    assert said(db, "SELECT * FROM jobs WHERE NOT done") == ()
+    assert said(db, "SELECT * FROM jobs WHERE done = 0 AND queue = 'q'") == (
+        "no index can serve the filter on jobs (queue = ?)",
+        "    CREATE INDEX ix_jobs_queue ON jobs (queue)",
+    )
+
+
+def test_as_django_writes_it(db):
+    sql = """SELECT "orders"."id" FROM "orders" WHERE "orders"."email" LIKE ? ESCAPE '\\' ORDER BY "orders"."id" ASC"""
+    assert said(db, sql, ("x%",)) == (
+        "no index can serve the filter on orders (email LIKE ?)",
+        "    CREATE INDEX ix_orders_email ON orders (email COLLATE NOCASE)",
+    )
 
 
 def test_a_name_that_is_taken(db):
