@@ -46,7 +46,7 @@ lint: $(VENV)/.lint ## check style, types and which module imports which
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: $(VENV)/.bench ## measure what perfguard itself costs
+bench: $(VENV)/.bench $(VENV)/.peers ## measure what perfguard itself costs
 	$(BIN)/python tests/bench/bench.py
 
 shapes: $(VENV)/.bench $(VENV)/.peers ## compare what is said of N+1, duplicates and loops of writes with what other tools say

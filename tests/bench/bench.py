@@ -1,4 +1,4 @@
-"""Measures what pytest-perfguard costs, beside timeit and pytest-benchmark, and how fast its store answers.
+"""Measures what pytest-perfguard costs, beside its peers, and how fast its store answers.
 
 Contestants take turns, in one process where that is possible and otherwise in fresh ones on one core; what is shown are
 medians, and of differences within a turn the median with its 95 % interval. A requirement is held against the median,
@@ -8,6 +8,8 @@ and is unclear where the median is beyond it and the interval is not.
                 and how long a test takes that measures a function with the default settings
     unmeasured  start of pytest, and 2,000 tests, with nothing that is measured: what an installed plugin costs
     store       size and answers of a store of 1,000 commits x 1,000 tests x 50 rounds (by store.py)
+    queries     what recording a statement costs, beside pytest-queryguard and Django's CaptureQueriesContext, what is
+                left of that after the block, and what a fingerprint costs
     live        how long --perfguard-against takes over 50 tests, unchanged and twice as slow
 
 Exit code 1 if a requirement is not met. All of it takes about 14 minutes.
@@ -24,8 +26,9 @@ from figures import Requirement, conclude, print_table, tell
 from live import compare_live
 from overhead import compare_measured, compare_unmeasured
 from processes import HERE, end_on_signals
+from queries import compare_queries
 
-PARTS = ("measured", "unmeasured", "store", "live")
+PARTS = ("measured", "unmeasured", "store", "queries", "live")
 STORE_LIMITS = {"all": (130.0, "MB"), "history of one test": (50.0, "ms"), "20 nearest runs": (50.0, "ms")}
 
 
@@ -43,6 +46,9 @@ def main() -> int:
         requirements += compare_unmeasured(files=files, tests=100, turns=turns, start_turns=start_turns)
     if "store" in options.parts:
         requirements += compare_store(100 if options.quick else 1000)
+    if "queries" in options.parts:
+        processes, query_turns, size = (2, 2, 50) if options.quick else (15, 4, 200)
+        requirements += compare_queries(processes=processes, turns=query_turns, size=size)
     if "live" in options.parts:
         requirements += compare_live(quick=options.quick)
     return conclude(requirements, quick=options.quick)

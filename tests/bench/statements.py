@@ -3,7 +3,7 @@
     turns WORKLOAD TURNS SIZE      batches of each recorder in turn, and without one
     after WORKLOAD RECORDER SIZE   batches before a recorded one and after it
 
-Prints JSON: nanoseconds of processor time per statement.
+Prints JSON; times are nanoseconds of processor time.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 ROWS = 50
 COLUMNS = ("state", "currency", "note", "placed", "shipped", "paid", "phone", "street", "city", "country")
 SELECT = f"SELECT id, total, {', '.join(COLUMNS)} FROM orders WHERE id = ? AND state = ?"
+PEERS = str(Path(sys.prefix) / "peers")
+"""Where `make bench` installs pytest-queryguard, which loads itself into every run of pytest."""
 BATCHES = 15
 """Batches on each side of a recorded one."""
 
@@ -63,9 +66,7 @@ def sqlite() -> Batch:
     """Return a batch of SELECTs by sqlite3."""
     import sqlite3
 
-    connection = sqlite3.connect(":memory:", autocommit=True) if sys.version_info >= (3, 12) else sqlite3.connect(
-        ":memory:", isolation_level=None
-    )  # fmt: skip
+    connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.execute(f"CREATE TABLE orders (id INTEGER PRIMARY KEY, total REAL, {' TEXT, '.join(COLUMNS)} TEXT)")
     places = ", ".join("?" * (len(COLUMNS) + 2))
     connection.executemany(
@@ -152,6 +153,7 @@ def perfguard(size: int) -> Iterator[None]:
 @contextmanager
 def queryguard(size: int) -> Iterator[None]:
     """Record by pytest-queryguard's `record_queries`."""
+    sys.path.append(PEERS)
     from pytest_queryguard import record_queries
 
     with record_queries() as log:
@@ -208,11 +210,14 @@ CONTESTS = {
 
 def measure(batch: Batch, name: str, size: int) -> tuple[float, float]:
     """Return what a statement took in a block of the recorder, and what the end of the block took, in nanoseconds."""
+    from pytest_perfguard.measure.loop import repeat_call
+
+    run = repeat_call(batch, (size,), {})  # as `perf` calls what it measures: code of the user's ends there
     gc.collect()
     block = RECORDERS[name](size)
     block.__enter__()
     began = time.process_time_ns()
-    batch(size)
+    run(1)
     ended = time.process_time_ns()
     block.__exit__(None, None, None)
     closed = time.process_time_ns()
@@ -223,11 +228,11 @@ def measure(batch: Batch, name: str, size: int) -> tuple[float, float]:
 
 def take_turns(workload: str, turns: int, size: int) -> dict[str, list[tuple[float, float]]]:
     """Return for each recorder what `measure` does, of each turn: the mean of two batches, there and back."""
-    # A test with a budget watches connections from before its fixtures on; what was opened by then is the dearer case.
+    # As a run with budgets does, before the fixtures that open connections.
+    import sqlite3  # noqa: F401 - what is loaded is watched
+
     from pytest_perfguard.probes.queries import watch_connections
 
-    if workload == "sqlite3":
-        import sqlite3  # noqa: F401 - what is loaded is watched
     end = watch_connections()
     batch = WORKLOADS[workload]()
     names = CONTESTS[workload]
@@ -245,17 +250,31 @@ def take_turns(workload: str, turns: int, size: int) -> dict[str, list[tuple[flo
 
 
 def compare_after(workload: str, name: str, size: int) -> dict[str, Any]:
-    """Return how much longer a statement takes after a recorded block, and what the block left changed."""
+    """Return what a statement takes, how much longer after a recorded block, and what the block left changed."""
     batch = WORKLOADS[workload]()
+    load(workload)
     for _ in range(3):
         batch(size)
     before = [measure(batch, "nothing", size)[0] for _ in range(BATCHES)]
     attributes = snapshot()
     with RECORDERS[name](size):
         batch(size)
-    changed = [key for key, value in snapshot().items() if attributes.get(key, value) is not value]
+    now = snapshot()
+    changed = [key for key in attributes.keys() | now.keys() if attributes.get(key, batch) is not now.get(key, batch)]
     after = [measure(batch, "nothing", size)[0] for _ in range(BATCHES)]
-    return {"more": statistics.median(after) - statistics.median(before), "changed": changed}
+    taken = statistics.median(before)
+    return {"before": taken, "more": statistics.median(after) - taken, "changed": changed}
+
+
+def load(workload: str) -> None:
+    """Import what the recorders of a workload need: also in a process without one, and not between before and after."""
+    import pytest_perfguard.probes.queries  # noqa: F401
+
+    if workload == "django":
+        import django.test.utils  # noqa: F401
+    elif workload != "sqlite3":
+        sys.path.append(PEERS)
+        import pytest_queryguard.listeners  # noqa: F401
 
 
 def snapshot() -> dict[str, Any]:

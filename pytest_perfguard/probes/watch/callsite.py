@@ -9,6 +9,7 @@ import sys
 import sysconfig
 from contextvars import ContextVar
 from pathlib import Path
+from sys import _getframe
 from types import CodeType, FrameType
 from typing import Any
 
@@ -57,15 +58,16 @@ CALLER: ContextVar[Site | None] = ContextVar("perfguard_caller", default=None)
 """Where what runs here, as another task or in another thread, was asked for; kept by `crossing`."""
 
 
-def locate(frame: FrameType | None) -> Site | None:
+def locate(frame: FrameType | None, text: int | None = None) -> Site | None:
     """Return the first place in the user's own code from `frame` outwards, None where there is none.
 
     Code of the standard library, of installed packages, of this package, of templates and without a file is not the
     user's. In a greenlet (SQLAlchemy's async engines) the walk goes on in the greenlet that waits for it, and where a
-    task or a call in another thread began, at what asked for it.
+    task or a call in another thread began, at what asked for it. `text` is for `locate_asking`.
     """
     whose = _WHOSE
     trail: list[Any] = []
+    add = trail.append
     waiting: Any = None
     while True:
         while frame is not None:
@@ -76,7 +78,10 @@ def locate(frame: FrameType | None) -> Site | None:
                 verdict = _judge(code.co_filename)
             if verdict:
                 if verdict == _USERS:
-                    trail += (code, frame.f_lasti)
+                    if text is not None and not trail and waiting is None:
+                        _remember(text, frame)
+                    add(code)
+                    add(frame.f_lasti)
                 elif verdict == _OURS:
                     if trail:  # what measures: from here on outwards nothing belongs to the measured call
                         return Site(trail)
@@ -91,6 +96,45 @@ def locate(frame: FrameType | None) -> Site | None:
     if caller is not None:
         trail += caller
     return Site(trail) if trail else None
+
+
+def locate_asking(text: int) -> Site | None:
+    """Return what `locate` does of the caller's caller, who asks something whose hash is `text`.
+
+    A library's frames are passed over where the same was asked from as deep before, and by the same instruction of the
+    library: to look at a frame is dear, to count it is not.
+    """
+    known = _NEAREST.get(text)
+    if known is not None:
+        depth, code, below, offset = known
+        try:
+            nearer = _getframe(depth)
+        except ValueError:  # not so deep this time
+            return locate(_getframe(2), text)
+        if nearer.f_code is below and nearer.f_lasti == offset:
+            outer = nearer.f_back
+            if outer is not None and outer.f_code is code:
+                return locate(outer)
+    return locate(_getframe(2), text)
+
+
+_NEAREST: dict[int, tuple[int, CodeType, CodeType, int]] = {}
+"""For hashes of texts: how deep the library's outermost frame lay, what was executed around it, in it, and where."""
+_DEEPEST = 100
+_TEXTS = 10_000
+
+
+def _remember(text: int, frame: FrameType) -> None:
+    nearer = _getframe(2)
+    for depth in range(_DEEPEST):
+        outer = nearer.f_back
+        if outer is frame:
+            if len(_NEAREST) > _TEXTS:
+                _NEAREST.clear()
+            _NEAREST[text] = (depth, frame.f_code, nearer.f_code, nearer.f_lasti)
+        if outer is None or outer is frame:
+            return
+        nearer = outer
 
 
 def describe(place: Site | None, root: Path) -> tuple[str, int]:

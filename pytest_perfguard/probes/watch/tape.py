@@ -11,7 +11,7 @@ from time import perf_counter_ns
 from typing import Any, NamedTuple, Protocol
 
 from pytest_perfguard.model import Note, StatementKind
-from pytest_perfguard.probes.watch.callsite import Site, locate
+from pytest_perfguard.probes.watch.callsite import Site, locate, locate_asking
 from pytest_perfguard.probes.watch.paging import PAGED, hashes, may_be_page
 
 
@@ -75,7 +75,7 @@ class Entry:
         self._began = perf_counter_ns()
         return self
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
         self.nanoseconds = perf_counter_ns() - self._began
         self.busy = False
         self._layers.set(self._before)
@@ -228,8 +228,9 @@ class Tape:
             digest = hash((text, dumps(parameters, 0)))  # type: ignore[arg-type]
         except ValueError:
             digest = _digest(text, parameters, self)
-        entry = Entry(text, digest, locate(sys._getframe(1)), dialect, driver, self._layers)
-        paged = PAGED.get(hash(text))
+        key = hash(text)
+        entry = Entry(text, digest, locate_asking(key), dialect, driver, self._layers)
+        paged = PAGED.get(key)
         if paged or (paged is None and may_be_page(text)):
             entry.values = hashes(parameters)
         for recording in self._recordings:

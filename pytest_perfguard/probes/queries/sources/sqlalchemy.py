@@ -69,44 +69,67 @@ class SQLAlchemySource:
 
 
 def _handlers(tape: Tape) -> dict[str, Callable[..., bool | None]]:
-    def run(name: str, cursor: Any, statement: str, arguments: tuple[Any, ...], context: Any) -> bool | None:
-        if context is None or tape.hidden():
-            return None
+    hidden, write = tape.hidden, tape.write
+    drivers: dict[str, str] = {}
+
+    def record(statement: str, parameters: Any, context: Any, *, many: bool = False) -> Entry:
         dialect = context.dialect
-        parameters = arguments[0] if arguments else None
-        entry = tape.write(statement, parameters, dialect=dialect.name, driver=f"sqlalchemy+{dialect.driver}")
-        many = name == "do_executemany"
+        driver = drivers.get(dialect.driver) or drivers.setdefault(dialect.driver, f"sqlalchemy+{dialect.driver}")
+        entry = write(statement, parameters, dialect=dialect.name, driver=driver)
         # INSERT of many rows that return something: row by row on some databases, which is no loop of the caller's.
-        entry.batch = many or bool(getattr(context, "executemany", False))
+        if many or (getattr(context, "isinsert", True) and getattr(context, "executemany", False)):
+            entry.batch = True
         flush = _FLUSH.get()
         if flush is not None and flush[0] == entry.site:
             entry.unit = flush[1]
         if tape.planner is not None and not many:
             make = context._dbapi_connection.cursor  # an asynchronous driver's cursor knows no connection
             ask_by_cursor(tape, entry, parameters, make, in_transaction=_transactional(context))
+        return entry
+
+    def do_execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
+        if context is None or hidden():
+            return None
+        entry = record(statement, parameters, context)
         with entry:
-            for listener in getattr(dialect.dispatch, name):
-                if listener is not handlers[name] and listener(cursor, statement, *arguments, context):
+            for listener in context.dialect.dispatch.do_execute:
+                if listener is not do_execute and listener(cursor, statement, parameters, context):
                     break
             else:
-                getattr(dialect, name)(cursor, statement, *arguments, context)
+                context.dialect.do_execute(cursor, statement, parameters, context)
         if tape.counts_rows:
             _count_rows(context, cursor, entry)
         return True
 
-    def do_execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
-        return run("do_execute", cursor, statement, (parameters,), context)
-
     def do_executemany(cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
-        return run("do_executemany", cursor, statement, (parameters,), context)
+        if context is None or hidden():
+            return None
+        entry = record(statement, parameters, context, many=True)
+        with entry:
+            for listener in context.dialect.dispatch.do_executemany:
+                if listener is not do_executemany and listener(cursor, statement, parameters, context):
+                    break
+            else:
+                context.dialect.do_executemany(cursor, statement, parameters, context)
+        if tape.counts_rows:
+            _count_rows(context, cursor, entry)
+        return True
 
     def do_execute_no_params(cursor: Any, statement: str, context: Any) -> bool | None:
-        return run("do_execute_no_params", cursor, statement, (), context)
+        if context is None or hidden():
+            return None
+        entry = record(statement, None, context)
+        with entry:
+            for listener in context.dialect.dispatch.do_execute_no_params:
+                if listener is not do_execute_no_params and listener(cursor, statement, context):
+                    break
+            else:
+                context.dialect.do_execute_no_params(cursor, statement, context)
+        if tape.counts_rows:
+            _count_rows(context, cursor, entry)
+        return True
 
-    handlers: dict[str, Callable[..., bool | None]] = dict(
-        zip(_EVENTS, (do_execute, do_executemany, do_execute_no_params), strict=True)
-    )
-    return handlers
+    return dict(zip(_EVENTS, (do_execute, do_executemany, do_execute_no_params), strict=True))
 
 
 def _count_rows(context: Any, cursor: Any, entry: Entry) -> None:

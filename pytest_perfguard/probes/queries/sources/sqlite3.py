@@ -151,7 +151,7 @@ class _Classes:
         """Give the watched classes their methods."""
         self.tracer = tracer
         plain, plain_cursor, cursor, busy = self.plain, self.plain_cursor, self.cursor, tracer.busy
-        hidden, write = tape.hidden, tape.write
+        hidden, write, traces = tape.hidden, tape.write, tracer.traces
 
         # Connection's C methods make cursors of the plain class, past any override of `cursor`.
         def connection_execute(self: Any, *args: Any) -> Any:
@@ -175,7 +175,16 @@ class _Classes:
             single = name == "execute"
 
             def method(self: Any, *args: Any) -> Any:
-                if not (args and isinstance(args[0], str)) or hidden():
+                if hidden():
+                    connection = getattr(self, "connection", None)
+                    trace = traces.get(id(connection))
+                    if trace is None or not trace.pause(connection):
+                        return plain_method(self, *args)
+                    try:
+                        return plain_method(self, *args)
+                    finally:
+                        trace.resume(connection)
+                if not (args and isinstance(args[0], str)):
                     return plain_method(self, *args)
                 parameters = args[1] if len(args) > 1 else None
                 entries = [

@@ -42,6 +42,8 @@ class Tracer:
         self.tape = tape
         self.held: list[Any] = []
         """Known ones, kept for the block: one that is opened in it could be taken for them, by its id."""
+        self.traces: dict[int, _Trace] = {}
+        """The callbacks by the ids of their connections."""
         self._followed: list[_Trace] = []
 
     def follow(self, connection: Any, *, watched: bool) -> bool:
@@ -60,6 +62,7 @@ class Tracer:
         users = _missing(before, gc.get_referents(connection))
         trace.users = users.users if isinstance(users, _Trace) else users
         self._followed.append(trace)
+        self.traces[id(connection)] = trace
         if not watched:
             self.held.append(connection)
         return True
@@ -67,8 +70,10 @@ class Tracer:
     def release(self) -> None:
         """Take all callbacks away."""
         self.held.clear()
+        self.traces.clear()
         while self._followed:
             trace = self._followed.pop()
+            trace.ended = True
             connection = trace.connection()
             try:
                 connection.in_transaction  # noqa: B018 - raises where it was closed meanwhile
@@ -106,6 +111,32 @@ class _Trace:
         self._tape = tape
         self._busy = busy
         self._last: tuple[str, int, int] = ("", 0, 0)
+        self.ended = False
+        self._place = 0
+
+    def pause(self, connection: Any) -> bool:
+        """Take the callback off for what need not be seen: SQLite writes each text out for it, with its values.
+
+        False where a callback of the user's is on, where there is none of ours, or where this thread may not do so.
+        """
+        held = gc.get_referents(connection)
+        try:
+            if held[self._place] is self and self.users is None:
+                connection.set_trace_callback(None)
+                return True
+            self._place = held.index(self)
+        except Exception:  # noqa: BLE001, S110 - sqlite3.ProgrammingError, without importing sqlite3
+            pass
+        return False
+
+    def resume(self, connection: Any) -> None:
+        """Put it on again after `pause`."""
+        if self.ended:  # in another thread
+            return
+        try:  # noqa: SIM105 - `suppress` costs more than all of this
+            connection.set_trace_callback(self)
+        except Exception:  # noqa: BLE001, S110
+            pass
 
     def __call__(self, sql: str) -> None:
         self._record(sql)
