@@ -73,7 +73,7 @@ class Truth:
 
     def read(self):
         if self._wire is not None:
-            return {"queries": len(self._wire.statements), "round_trips": self._wire.turns}
+            return {"queries": len(self._wire.statements), "round_trips": self._wire.cycles}
         after = self._status()
         asked = {name: after[name] - self._before[name] for name in after}
         asked["Questions"] -= 1

@@ -45,6 +45,11 @@ class Wire:
         self.executed: list[str] = []
         self.turns = 0
         """How often a client sent something after it had been answered."""
+        self.cycles = 0
+        """How often it did so after the server had said that it is ready, which in a pipeline it says at its end alone.
+
+        Until then it answers when it likes: on a busy machine before the client has sent all.
+        """
         self.connections = 0
         self._sockets = [socket.create_server(("127.0.0.1", 0))]
         self._threads: list[threading.Thread] = []
@@ -59,7 +64,7 @@ class Wire:
 
     def reset(self) -> None:
         self.executed.clear()
-        self.turns = self.connections = 0
+        self.turns = self.cycles = self.connections = 0
 
     @property
     def statements(self) -> list[str]:
@@ -109,18 +114,23 @@ class Wire:
             target.shutdown(socket.SHUT_WR)
 
 
+_READY = b"Z\x00\x00\x00\x05"
+"""The head of ReadyForQuery, the last message of each answer; one byte follows."""
+
+
 class _Talk:
     """One connection."""
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
         self.buffer = b""
-        self.started = self.answered = False
+        self.started = self.answered = self.ready = False
         self.statements: dict[bytes, str] = {}
         self.portals: dict[bytes, str | None] = {}
 
-    def answer(self, _data: bytes) -> None:
+    def answer(self, data: bytes) -> None:
         self.answered = self.started
+        self.ready = self.ready or (self.started and data[-6:-1] == _READY)
 
     def ask(self, data: bytes) -> None:
         self.buffer += data
@@ -133,7 +143,8 @@ class _Talk:
             kind, body = self.buffer[:1], self.buffer[5 : length + 1]
             self.buffer = self.buffer[length + 1 :]
             self.wire.turns += self.answered and kind != b"X"
-            self.answered = False
+            self.wire.cycles += self.ready and kind != b"X"
+            self.answered = self.ready = False
             self.message(kind, body)
 
     def start(self) -> None:
