@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_perfguard.engine import Engine, Task
+from pytest_perfguard.engine import Engine
 from pytest_perfguard.errors import ConfigError, PerfguardError
 from pytest_perfguard.judge.live import Rule, assess
 from pytest_perfguard.judge.live_verdict import judge_trials
@@ -26,6 +26,7 @@ from pytest_perfguard.model.measurement import Key, Measurement
 from pytest_perfguard.model.metric import TIME, Metric, Nature
 from pytest_perfguard.model.note import Note
 from pytest_perfguard.model.pairs import Contest, Trial
+from pytest_perfguard.model.task import Task
 from pytest_perfguard.model.verdict import Outcome, Verdict
 
 

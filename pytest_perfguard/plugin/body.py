@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from _pytest.unittest import TestCaseFunction
 
-from pytest_perfguard.engine import Engine, Task
+from pytest_perfguard.engine import Engine
 from pytest_perfguard.errors import MeasurementError
 from pytest_perfguard.measure.runner import log_of, observe, to_series
 from pytest_perfguard.model.measurement import Key, Measurement
 from pytest_perfguard.model.protocols import Probe, Reading
 from pytest_perfguard.model.sample import Series
+from pytest_perfguard.model.task import Task
 from pytest_perfguard.plugin.recording import REFERENCES_BESIDE, timed_block
 
 

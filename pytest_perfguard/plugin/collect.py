@@ -10,10 +10,10 @@ from dataclasses import fields, replace
 import pytest
 
 from pytest_perfguard.config.marker import defaults_for, merge, parse_budgets, parse_method
-from pytest_perfguard.engine import Task
 from pytest_perfguard.errors import PerfguardError
 from pytest_perfguard.model.budget import Budget, Method
 from pytest_perfguard.model.metric import Metric
+from pytest_perfguard.model.task import Task
 from pytest_perfguard.plugin import is_guarded
 from pytest_perfguard.plugin.guard import Guard
 from pytest_perfguard.plugin.task import TASK, TROUBLE, Troubles

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_perfguard.config.resolve import Settings
-from pytest_perfguard.engine import Engine, Task
+from pytest_perfguard.engine import Engine
 from pytest_perfguard.errors import PerfguardError
 from pytest_perfguard.judge.sentence import paragraphs
 from pytest_perfguard.model.budget import Budget
 from pytest_perfguard.model.measurement import Measurement
 from pytest_perfguard.model.note import Note
 from pytest_perfguard.model.run import Run
+from pytest_perfguard.model.task import Task
 from pytest_perfguard.model.verdict import Verdict
 from pytest_perfguard.plugin import has_workers, transport
 from pytest_perfguard.plugin.body import PASSES, BodyPasses

@@ -17,7 +17,6 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from pytest_perfguard.config.resolve import Settings
-from pytest_perfguard.engine import Task
 from pytest_perfguard.errors import PerfguardError
 from pytest_perfguard.live import layout
 from pytest_perfguard.live.process import call_home
@@ -25,6 +24,7 @@ from pytest_perfguard.live.turns import TurnRunner, is_parallel, usage
 from pytest_perfguard.live.wire import Channel, Message
 from pytest_perfguard.model.codec import to_plain
 from pytest_perfguard.model.measurement import Measurement
+from pytest_perfguard.model.task import Task
 from pytest_perfguard.plugin.body import PASSES, BodyPasses
 from pytest_perfguard.plugin.failure import PerfguardFailed
 from pytest_perfguard.plugin.guard import Guard, forget

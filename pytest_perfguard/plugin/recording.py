@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_perfguard.config.marker import parse_method
-from pytest_perfguard.engine import Engine, Task
+from pytest_perfguard.engine import Engine
 from pytest_perfguard.errors import MeasurementError
 from pytest_perfguard.judge.sentence import paragraphs
 from pytest_perfguard.measure import reference
@@ -23,6 +23,7 @@ from pytest_perfguard.model.measurement import Key, Measurement
 from pytest_perfguard.model.metric import REFERENCE, Metric
 from pytest_perfguard.model.protocols import Probe, Reading
 from pytest_perfguard.model.sample import Series
+from pytest_perfguard.model.task import Task
 from pytest_perfguard.plugin.failure import PerfguardFailed
 
 REFERENCES_BESIDE = 5

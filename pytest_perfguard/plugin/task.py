@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_perfguard.engine import Task
+from pytest_perfguard.model.task import Task
 
 TASK = pytest.StashKey[Task]()
 

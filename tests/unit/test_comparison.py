@@ -12,7 +12,7 @@ from pytest_perfguard import comparison
 from pytest_perfguard.comparison import Invocation, compare
 from pytest_perfguard.config.marker import parse_budgets
 from pytest_perfguard.config.resolve import resolve
-from pytest_perfguard.engine import Engine, Task
+from pytest_perfguard.engine import Engine
 from pytest_perfguard.errors import MeasurementError
 from pytest_perfguard.live.duel import Block, Measured, Result
 from pytest_perfguard.live.process import WorkerDiedError
@@ -20,6 +20,7 @@ from pytest_perfguard.live.sides import Side, Sides
 from pytest_perfguard.live.tournament import Tournament
 from pytest_perfguard.model import BUILTIN, Commit, Key, Measurement, Method, Note, Outcome, Series
 from pytest_perfguard.model.codec import to_plain
+from pytest_perfguard.model.task import Task
 from pytest_perfguard.registry import Registry
 from pytest_perfguard.testing import FakeClock
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from pytest_perfguard.config.resolve import resolve
-from pytest_perfguard.engine import Engine, Task
+from pytest_perfguard.engine import Engine
 from pytest_perfguard.errors import PerfguardError
 from pytest_perfguard.model import BUILTIN, Baseline, Key, Measurement, Method, Outcome, Record, Series, StoredRun
+from pytest_perfguard.model.task import Task
 from pytest_perfguard.registry import Registry
 from tests.unit.baseline.examples import header
 
