@@ -114,7 +114,8 @@ def parse_default_budgets(
                 raise ConfigError(f"{metric!r} is given twice ({place}); drop one of them")
             quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
             limits[metric] = value[1:-1] if quoted else value
-        table.append((pattern, parse_budgets(limits, (), metrics=metrics, origin=place)))
+        budgets = parse_budgets(limits, (), metrics=metrics, origin=place)
+        table.append((pattern, tuple(replace(budget, folder=True) for budget in budgets)))
     return tuple(table)
 
 

@@ -109,7 +109,7 @@ def _backend(log: QueryLog) -> str:
 
 def _amount(statement: Statement, metric: str) -> str:
     if metric == "rows":
-        return f"{statement.rows} rows of {statement.count}"
+        return f"{statement.rows} {'row' if statement.rows == 1 else 'rows'} of {statement.count}"
     if metric == "scaling":
         return " → ".join(str(count) for _, count in statement.growth)
     if metric in _ORDER:

@@ -18,6 +18,8 @@ class Budget:
     """The named measurement that it applies to; None for every one of the test."""
     table: str = ""
     """The database table that it applies to, for metrics that count statements; empty for all."""
+    folder: bool = False
+    """Whether it was set for a folder, a file or a pattern in the ini file, and not for the test itself."""
     origin: str = ""
     """Where it was set, for messages: "marker on tests/test_a.py::test_x", "perfguard_budgets in pytest.ini"."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_perfguard.config.marker import parse_budgets
@@ -15,6 +15,7 @@ from pytest_perfguard.model import COUNTED, QueryLog
 from pytest_perfguard.model.budget import Budget
 from pytest_perfguard.model.measurement import Measurement
 from pytest_perfguard.model.metric import SCALING
+from pytest_perfguard.model.note import Note
 from pytest_perfguard.model.sample import Series
 from pytest_perfguard.plugin.query_record import LIMITED, QueryRecord
 
@@ -44,7 +45,7 @@ class Queries:
         budgets = self._parse(limits if max is None else {"queries": max, **limits})
         record = QueryRecord(self._recording.test)
         key = self._recording.numbered(name)
-        probes = self._recording.probes({budget.metric for budget in budgets} | _ALWAYS)
+        probes = self._recording.probes({budget.metric for budget in budgets} | _ALWAYS | self._recording.wanted)
         with contextlib.ExitStack() as stack:
             observed = [(probe, stack.enter_context(observe(probe))) for probe in probes]
             yield record
@@ -81,14 +82,14 @@ class Queries:
                     f"perf.queries.scales() was given the coroutine function {function.__qualname__}, and would run "
                     "nothing of it; write: await perf.queries.scales_aio(…)"
                 )
-        logs: list[QueryLog] = []
+        looks: list[_Look] = []
         for size in _check_sizes(sizes):
             populate(size)
-            if not logs:
+            if not looks:
                 exercise()
-            with self._watch(logs):
+            with self._look(looks):
                 exercise()
-        return self._judge_growth(sizes, logs, name)
+        return self._judge_growth(sizes, looks, name)
 
     async def scales_aio(
         self,
@@ -99,14 +100,14 @@ class Queries:
         name: str = "scales",
     ) -> dict[int, int]:
         """Do what `scales` does for coroutine functions, on the running event loop; either may be a plain function."""
-        logs: list[QueryLog] = []
+        looks: list[_Look] = []
         for size in _check_sizes(sizes):
             await _settle(populate(size))
-            if not logs:
+            if not looks:
                 await _settle(exercise())
-            with self._watch(logs):
+            with self._look(looks):
                 await _settle(exercise())
-        return self._judge_growth(sizes, logs, name)
+        return self._judge_growth(sizes, looks, name)
 
     def _parse(self, limits: dict[str, Any]) -> tuple[Budget, ...]:
         if not limits:
@@ -115,29 +116,80 @@ class Queries:
         return parse_budgets(limits, (), metrics=known, origin=f"perf.queries() in {self._recording.test}")
 
     @contextlib.contextmanager
-    def _watch(self, logs: list[QueryLog]) -> Iterator[None]:
-        (probe,) = self._recording.probes({"queries"})
-        with observe(probe) as readings:
+    def _look(self, looks: list[_Look]) -> Iterator[None]:
+        """Record a block, for what is judged of growth and for the test's own budgets on statements."""
+        probes = self._recording.probes({"queries", "rows"} | self._recording.wanted)
+        with contextlib.ExitStack() as stack:
+            observed = [(probe, stack.enter_context(observe(probe))) for probe in probes]
             yield
-        logs.extend(reading.queries for reading in readings if reading.queries is not None)
+        readings = [reading for _, made in observed for reading in made]
+        looks.append(
+            _Look(
+                log=log_of(readings) or QueryLog(dialect="", driver="", statements=()),
+                series=tuple(each for probe, made in observed for each in to_series(probe.metrics, made)),
+                notes=tuple(dict.fromkeys(note for reading in readings for note in reading.notes)),
+            )
+        )
 
-    def _judge_growth(self, sizes: Sequence[int], logs: list[QueryLog], name: str) -> dict[int, int]:
+    def _judge_growth(self, sizes: Sequence[int], looks: list[_Look], name: str) -> dict[int, int]:
         from pytest_perfguard.probes.queries.growth import growing
 
+        counts = {size: look.log.count(COUNTED) for size, look in zip(sizes, looks, strict=True)}
+        if not any(counts.values()) and not self._recording.disabled:
+            raise MeasurementError(
+                f"perf.queries.scales() in {self._recording.test} tested nothing: exercise made no statement that "
+                "reads or writes, at no size; let it ask the database for what populate adds"
+            )
         key = self._recording.numbered(name)
-        log = growing(sizes, logs)
+        log = growing(sizes, [look.log for look in looks])
         grown = {statement.fingerprint for statement in log.statements if statement.growth}
         shown = " and ".join(map(str, sizes)) if len(sizes) == 2 else ", ".join(map(str, sizes))
         origin = f"perf.queries.scales() with sizes {shown}"
+        unreached = () if grown or not _reads_the_same(looks) else (_unreached(key.test),)
         self._recording.finish(
             Measurement(
                 key=key,
-                series=(Series(metric=SCALING, values=(len(grown),)),),
+                series=(*looks[-1].series, Series(metric=SCALING, values=(len(grown),))),
                 queries=log,
                 budgets=(Budget(metric=SCALING.name, limit=0, measurement=key.name, origin=origin),),
+                notes=(*looks[-1].notes, *unreached),
             )
         )
-        return {size: each.count(COUNTED) for size, each in zip(sizes, logs, strict=True)}
+        return counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What was recorded of one call at one size."""
+
+    log: QueryLog
+    series: tuple[Series, ...]
+    notes: tuple[Note, ...]
+
+
+def _reads_the_same(looks: Sequence[_Look]) -> bool:
+    """Return whether as many rows came back at the last size as at the first, where rows were counted at all."""
+    first, last = (_rows(look) for look in (looks[0], looks[-1]))
+    return first is not None and last is not None and last <= first
+
+
+def _rows(look: _Look) -> int | None:
+    series = next((each for each in look.series if each.metric.name == "rows"), None)
+    told = look.log.dialects <= _TELL_ROWS and not any("rows" in note.undermines for note in look.notes)
+    return series.values[-1] if series is not None and told else None
+
+
+_TELL_ROWS = frozenset({"sqlite", "postgresql", "mysql", "mariadb"})
+"""Dialects whose rows are counted by every source."""
+
+
+def _unreached(test: str) -> Note:
+    return Note(
+        code="unreached",
+        message=f"perf.queries.scales() in {test}: no more rows came back with more data than with less, so a loop "
+        "over them could not show",
+        remedy="let exercise read what populate adds; where it only counts or sums up, that is as it should be",
+    )
 
 
 def _check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ from pytest_perfguard.model.protocols import Probe, Reading
 from pytest_perfguard.model.sample import Series
 from pytest_perfguard.model.task import Task
 from pytest_perfguard.plugin.failure import PerfguardFailed
+from pytest_perfguard.plugin.query_record import LIMITED
 
 REFERENCES_BESIDE = 5
 """Readings of the reference work on either side of a block that is timed once."""
@@ -90,6 +91,16 @@ class Recording:
             yield
         span.readings.extend(readings)
         span.references.extend(runner.read_reference() for _ in range(REFERENCES_BESIDE))
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """Return the metrics of statements that the test has budgets for, or is to measure."""
+        return self._task.metrics & LIMITED
+
+    @property
+    def disabled(self) -> bool:
+        """Return whether nothing is to be measured or judged."""
+        return self._engine.settings.disable
 
     def probes(self, wanted: Iterable[str]) -> tuple[Probe, ...]:
         """Return the instruments for the metrics `wanted`, beside the clock."""

@@ -385,3 +385,88 @@ def test_a_budget_over_its_limit_says_what_is_new_since_the_baseline(shop):
             "*GONE * 1 × SELECT id, product FROM orders JOIN lines*",
         ]
     )
+
+
+def test_growth_that_was_not_tested_is_no_success(shop):
+    shop.write(
+        test_it="""
+        import shop
+
+        def test_nothing_asked(perf, db):
+            perf.queries.scales(lambda size: shop.add_orders(db, size), lambda: None)
+
+        def test_page_that_shows_none_of_it(perf, db):
+            perf.queries.scales(
+                lambda size: shop.add_orders(db, size),
+                lambda: db.execute("SELECT id FROM orders WHERE customer = 8").fetchall(),
+            )
+
+        def test_that_reaches_it(perf, db):
+            perf.queries.scales(lambda size: shop.add_orders(db, size), lambda: shop.list_at_once(db))
+        """
+    )
+    inner = shop.run(code=1)
+    assert inner.outcomes == {"passed": 2, "failed": 1}
+    inner.result.stdout.fnmatch_lines(
+        ["*scales() in test_it.py::test_nothing_asked tested nothing: exercise made no *"]
+    )
+
+    def codes(test):
+        return [note["code"] for note in inner.measured(test, "scales")["notes"]]
+
+    assert codes("test_page_that_shows_none_of_it") == ["unreached"]
+    assert codes("test_that_reaches_it") == []
+    assert shop.run("--perfguard-disable").outcomes == {"passed": 3}
+
+
+def test_budgets_of_a_test_hold_for_what_scales_runs(shop):
+    shop.write(
+        test_it="""
+        import pytest
+        import shop
+
+        @pytest.mark.perf_budget(queries=1, rows=10)
+        def test_within(perf, db):
+            perf.queries.scales(lambda size: shop.add_orders(db, size), lambda: shop.list_at_once(db), sizes=(2, 4))
+
+        @pytest.mark.perf_budget(rows=9)
+        def test_over(perf, db):
+            perf.queries.scales(lambda size: shop.add_orders(db, size), lambda: shop.list_at_once(db), sizes=(2, 4))
+        """
+    )
+    inner = shop.run(code=1)
+    assert inner.judged("test_within", "queries") == ("passed", False)
+    assert inner.judged("test_within", "rows") == ("passed", False)
+    assert inner.judged("test_over", "rows") == ("over budget", True)  # 4 of the fixture, 2, and 4
+
+
+def test_a_budget_for_a_folder_is_no_error_where_a_test_measures_something_else(shop):
+    shop.ini(
+        """
+        perfguard_budgets =
+            test_it.py: time=10 s, queries=50
+        """
+    )
+    shop.write(
+        test_it="""
+        import pytest
+        import shop
+
+        def test_growth(perf, db):
+            perf.queries.scales(lambda size: shop.add_orders(db, size), lambda: shop.list_at_once(db))
+
+        @pytest.mark.perf_budget(time="1 s")
+        def test_its_own(perf, db):
+            with perf.queries():
+                shop.list_at_once(db)
+
+        def test_nothing(perf, db):
+            shop.list_at_once(db)
+        """
+    )
+    inner = shop.run(code=1)
+    assert inner.outcomes == {"passed": 1, "failed": 2}
+    assert inner.judged("test_growth", "queries") == ("passed", False)
+    assert inner.judged("test_growth", "time") == ("invalid", False)
+    inner.result.stdout.fnmatch_lines(["*the budget on time (marker on test_it.py::test_its_own) was not checked*"])
+    inner.result.stdout.fnmatch_lines(["*the budget on * (perfguard_budgets in pytest.ini*was not checked*"])

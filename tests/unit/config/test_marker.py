@@ -153,7 +153,10 @@ def test_default_budgets_are_read_from_lines():
     origin = "perfguard_budgets in pytest.ini, line 'tests/api/*'"
     assert found[0] == (
         "tests/api/*",
-        (Budget(metric="time", limit=0.2, origin=origin), Budget(metric="queries", limit=20, origin=origin)),
+        (
+            Budget(metric="time", limit=0.2, folder=True, origin=origin),
+            Budget(metric="queries", limit=20, folder=True, origin=origin),
+        ),
     )
     pattern, (time, memory) = found[1]
     assert pattern == "tests/test_x.py::test_y[a:b, c]"
