@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from pytest_perfguard.errors import ConfigError, MeasurementError
-from pytest_perfguard.model.metric import BUILTIN, OF_QUERIES, Metric
+from pytest_perfguard.model.metric import BUILTIN, OF_LEFT, OF_QUERIES, Metric
 from pytest_perfguard.model.protocols import Probe, Reporter
 from pytest_perfguard.model.queries import TableSizes
 
@@ -28,9 +28,14 @@ _ROOTED = (_QUERY_PROBE, _QUERY_TIME_PROBE, _HTTP_PROBE, _CALLGRIND_PROBE)
 _TIMES = frozenset({"query_p95", "slowest_query", "db_time", "pool_wait_p95"})
 
 _PROBES = {
-    "memory": "pytest_perfguard.probes.peak:PeakProbe",
-    "retained": "pytest_perfguard.probes.blocks:RetainedProbe",
-    "result_size": "pytest_perfguard.probes.size:SizeProbe",
+    "memory": "pytest_perfguard.probes.memory.peak:PeakProbe",
+    "retained": "pytest_perfguard.probes.memory.blocks:RetainedProbe",
+    "result_size": "pytest_perfguard.probes.memory.size:SizeProbe",
+    "rss": "pytest_perfguard.probes.memory.resident:ResidentProbe",
+    "rss_growth": "pytest_perfguard.probes.memory.resident:GrowthProbe",
+    **dict.fromkeys(("heap", "allocations", "allocated"), "pytest_perfguard.probes.memory.heap:HeapProbe"),
+    **dict.fromkeys(("gc_collections", "gc_pause"), "pytest_perfguard.probes.memory.collector:CollectorProbe"),
+    **dict.fromkeys(sorted(OF_LEFT), "pytest_perfguard.probes.memory.leftovers:LeftoverProbe"),
     **{name: _QUERY_TIME_PROBE if name in _TIMES else _QUERY_PROBE for name in sorted(OF_QUERIES)},
     "http_calls": _HTTP_PROBE,
     "calls": "pytest_perfguard.probes.work:CallProbe",

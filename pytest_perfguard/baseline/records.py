@@ -1,7 +1,7 @@
 """A measurement as one line of text, and back.
 
 A line is the JSON list `[test, name, [summary, …], extras]`; `extras` is left out where it is empty, and may hold
-`"queries"` (a query log, by field names) and `"contended": true`.
+`"queries"` (a query log, by field names), `"growth"` (a list, by field names) and `"contended": true`.
 
 A summary is the list `[metric, rounds, iterations, minimum, low, median, high, value]`. `low`, `median` and `high` are
 differences from `minimum`; trailing ones that are 0 are left out. `low` may have decimals: its integer is the rounded
@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, overload
 
 from pytest_perfguard.errors import StoreFormatError
-from pytest_perfguard.model import Key, Metric, QueryLog, Record, Summary
+from pytest_perfguard.model import Growth, Key, Metric, QueryLog, Record, Summary
 from pytest_perfguard.model.codec import from_plain, to_plain
 
 Plain = list[Any]
@@ -32,6 +32,8 @@ def encode_record(record: Record, scales: Mapping[str, float]) -> str:
     extras: dict[str, Any] = {}
     if record.queries is not None:
         extras["queries"] = _encode_log(record.queries)
+    if record.growth:
+        extras["growth"] = [{name: getattr(each, name) for name in _GROWTH} for each in record.growth]
     if record.contended:
         extras["contended"] = True
     if extras:
@@ -48,6 +50,7 @@ def decode_record(line: Plain, scales: Mapping[str, float]) -> Record:
             key=Key(test=line[0], name=line[1]),
             summaries=tuple(_decode_summary(item, scales) for item in line[2]),
             queries=None if queries is None else from_plain(QueryLog, queries),
+            growth=tuple(from_plain(Growth, each) for each in extras.get("growth", ())),
             contended=bool(extras.get("contended", False)),
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
@@ -58,6 +61,9 @@ def decode_record(line: Plain, scales: Mapping[str, float]) -> Record:
 
 _KEPT = ("fingerprint", "kind", "count", "distinct", "tables", "function", "driver")
 """What is stored of a statement; the rest belongs to one run, as lines do, which age."""
+
+
+_GROWTH = ("kind", "owner", "count", "size")
 
 
 def _encode_log(log: QueryLog) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def judge_budget(
         value=value,
         limit=limit,
         sentence=sentence.budget(measurement.key, metric, outcome, value, limit, budget, len(series)),
-        details=_details(budget, measurement.queries, before) if over else (),
+        details=_details(budget, measurement, before) if over else (),
         notes=(_more_rounds(len(series)),) if outcome is Outcome.INCONCLUSIVE else (),
     )
     lenient = metric.nature is Nature.TIMED and measurement.contended and not policy.contended_fails
@@ -104,9 +104,10 @@ def _of_table(budget: Budget, measurement: Measurement) -> Series | None:
     return Series(metric=replace(series.metric, name=budget.label), values=(value,))
 
 
-def _details(budget: Budget, log: QueryLog | None, before: QueryLog | None) -> tuple[str, ...]:
+def _details(budget: Budget, measurement: Measurement, before: QueryLog | None) -> tuple[str, ...]:
+    log = measurement.queries
     if log is None or budget.metric not in OF_QUERIES | {"http_calls", "scaling"}:
-        return ()
+        return tuple(line for each in measurement.details if each.metric == budget.metric for line in each.lines)
     lines = explain(log, budget.metric, table=budget.table)
     changed = [] if before is None else diff(before, log)
     return tuple([*lines, "since the baseline:", *(f"    {line}" for line in changed)] if changed else lines)

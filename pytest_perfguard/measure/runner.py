@@ -24,7 +24,7 @@ from pytest_perfguard.model.budget import Method
 from pytest_perfguard.model.measurement import Measurement
 from pytest_perfguard.model.metric import REFERENCE, Metric
 from pytest_perfguard.model.note import Note
-from pytest_perfguard.model.protocols import Probe, Reading
+from pytest_perfguard.model.protocols import Probe, Reading, Stage, StagedProbe
 from pytest_perfguard.model.queries import QueryLog, merge_logs
 from pytest_perfguard.model.sample import Series
 
@@ -118,11 +118,7 @@ class Runner:
         passes: list[Reading] = []
         series = [*timing]
         for probe in plan.probes:
-            readings: list[Reading] = []
-            for number in range(probe.warmup + probe.rounds):
-                reply = yield Block(probe, 1)
-                if number >= probe.warmup:
-                    readings.append(reply.reading)
+            readings = yield from _pass(probe)
             series.extend(to_series(probe.metrics, readings))
             passes.extend(readings)
         measurement = Measurement(
@@ -130,6 +126,8 @@ class Runner:
             group=plan.method.group,
             series=tuple(series),
             queries=log_of(passes),
+            growth=tuple(each for reading in passes for each in reading.growth),
+            details=tuple(dict.fromkeys(each for reading in passes for each in reading.details)),
             notes=tuple(dict.fromkeys((*disturbed, *notes, *(note for reading in passes for note in reading.notes)))),
         )
         return result, measurement
@@ -192,6 +190,25 @@ class Runner:
             if wanted <= iterations * 1.25 or self._now() >= deadline:
                 return iterations
             iterations = wanted
+
+
+def _pass(probe: Probe) -> Generator[Block, Reply, list[Reading]]:
+    """Yield the blocks that `probe` wants, and return its readings, or the one that those of its stages come to."""
+    stages: list[list[Reading]] = []
+    stage = Stage(probe=probe, warmup=probe.warmup, rounds=probe.rounds)
+    while True:
+        readings: list[Reading] = []
+        for number in range(stage.warmup + stage.rounds):
+            reply = yield Block(stage.probe, 1)
+            if number >= stage.warmup:
+                readings.append(reply.reading)
+        if not isinstance(probe, StagedProbe):
+            return readings
+        stages.append(readings)
+        found = probe.proceed(stages)
+        if isinstance(found, Reading):
+            return [found]
+        stage = found
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_perfguard.model.baseline import Baseline, Header, Record, StoredRun, Summary
 from pytest_perfguard.model.budget import Budget, Method
 from pytest_perfguard.model.commit import Commit, Machine
+from pytest_perfguard.model.growth import Detail, Growth
 from pytest_perfguard.model.measurement import Key, Measurement
 from pytest_perfguard.model.metric import BUILTIN, Better, Metric, Nature, Reduce, Tolerance, custom
 from pytest_perfguard.model.note import Note
@@ -22,7 +23,9 @@ __all__ = [
     "Budget",
     "Commit",
     "Contest",
+    "Detail",
     "Effect",
+    "Growth",
     "Header",
     "Interval",
     "Key",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_perfguard.model.commit import Commit, Machine
+from pytest_perfguard.model.growth import Growth
 from pytest_perfguard.model.measurement import Key, Measurement
 from pytest_perfguard.model.metric import Metric
 from pytest_perfguard.model.note import Note
@@ -70,6 +71,7 @@ class Record:
     key: Key
     summaries: tuple[Summary, ...]
     queries: QueryLog | None = None
+    growth: tuple[Growth, ...] = ()
     contended: bool = False
 
     @classmethod
@@ -79,6 +81,7 @@ class Record:
             key=measurement.key,
             summaries=tuple(Summary.of(series) for series in measurement.series if series.values),
             queries=measurement.queries,
+            growth=tuple(each.kept() for each in measurement.growth),
             contended=measurement.contended,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytest_perfguard.model.budget import Budget
+from pytest_perfguard.model.growth import Detail, Growth
 from pytest_perfguard.model.note import Note
 from pytest_perfguard.model.queries import QueryLog
 from pytest_perfguard.model.sample import Series
@@ -29,6 +30,9 @@ class Measurement:
     series: tuple[Series, ...]
     group: str = ""
     queries: QueryLog | None = None
+    growth: tuple[Growth, ...] = ()
+    """What each call leaves behind, largest first."""
+    details: tuple[Detail, ...] = ()
     budgets: tuple[Budget, ...] = ()
     """Limits that were set where it was measured, beside those of the test."""
     notes: tuple[Note, ...] = ()

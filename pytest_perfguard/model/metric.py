@@ -32,6 +32,8 @@ class Reduce(StrEnum):
     MINIMUM = "minimum"
     MEDIAN = "median"
     MAXIMUM = "maximum"
+    SLOPE = "slope"
+    """What the values grow by from one to the next: the median of all slopes between two of them (Theil-Sen)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,49 @@ RESULT_SIZE = Metric(
     name="result_size", unit=Unit.BYTES, nature=Nature.EXACT, tolerance=Tolerance(relative=0.01),
     description="size of what a call returns, with everything that it refers to",
 )  # fmt: skip
+RSS = Metric(
+    name="rss", unit=Unit.BYTES, nature=Nature.EXACT, reduce=Reduce.MAXIMUM, compared=False,
+    description="resident memory of the process at its highest during a call, with all that it had before",
+)  # fmt: skip
+RSS_GROWTH = Metric(
+    name="rss_growth", unit=Unit.BYTES, nature=Nature.EXACT, reduce=Reduce.SLOPE, compared=False,
+    description="bytes by which the process's resident memory grows with each of many calls",
+)  # fmt: skip
+HEAP = Metric(
+    name="heap", unit=Unit.BYTES, nature=Nature.EXACT, reduce=Reduce.MEDIAN, tolerance=Tolerance(relative=0.01),
+    description="peak of what is allocated during a call, Python's objects and C's blocks (extra memray)",
+)  # fmt: skip
+ALLOCATIONS = Metric(
+    name="allocations", unit=Unit.COUNT, nature=Nature.EXACT, reduce=Reduce.MEDIAN, tolerance=Tolerance(relative=0.01),
+    description="allocations that a call makes, Python's and C's (extra memray)",
+)  # fmt: skip
+ALLOCATED = Metric(
+    name="allocated", unit=Unit.BYTES, nature=Nature.EXACT, reduce=Reduce.MEDIAN, tolerance=Tolerance(relative=0.01),
+    description="bytes that a call allocates in all, whether or not it frees them (extra memray)",
+)  # fmt: skip
+GC_COLLECTIONS = Metric(
+    name="gc_collections", unit=Unit.COUNT, nature=Nature.EXACT, reduce=Reduce.MEDIAN, compared=False,
+    description="garbage collections during a call",
+)  # fmt: skip
+GC_PAUSE = Metric(
+    name="gc_pause", unit=Unit.SECONDS, nature=Nature.TIMED, reduce=Reduce.MEDIAN, scale=_NS, compared=False,
+    description="time of the longest garbage collection during a call",
+)  # fmt: skip
+
+
+def _left(name: str, description: str) -> Metric:
+    return Metric(
+        name=name, unit=Unit.COUNT, nature=Nature.EXACT, reduce=Reduce.MINIMUM, compared=False, description=description
+    )
+
+
+LEAKED = _left("leaked", "threads, tasks, files, sockets, processes and temporary files that a call leaves")
+LEAKED_THREADS = _left("leaked_threads", "threads that a call leaves running")
+LEAKED_TASKS = _left("leaked_tasks", "asyncio tasks that a call leaves pending")
+LEAKED_FILES = _left("leaked_files", "file descriptors, other than sockets, that a call leaves open")
+LEAKED_SOCKETS = _left("leaked_sockets", "sockets that a call leaves open")
+LEAKED_PROCESSES = _left("leaked_processes", "child processes that a call leaves running")
+LEAKED_TEMPORARY = _left("leaked_temporary", "files and folders that a call leaves in the folder for temporary ones")
 QUERIES = Metric(
     name="queries", unit=Unit.COUNT, nature=Nature.EXACT, description="database statements that read or write",
 )  # fmt: skip
@@ -163,6 +208,8 @@ BUILTIN: dict[str, Metric] = {
     for metric in (
         *(TIME, WALL, CPU, REFERENCE),
         *(MEMORY, RETAINED, RESULT_SIZE),
+        *(RSS, RSS_GROWTH, HEAP, ALLOCATIONS, ALLOCATED, GC_COLLECTIONS, GC_PAUSE),
+        *(LEAKED, LEAKED_THREADS, LEAKED_TASKS, LEAKED_FILES, LEAKED_SOCKETS, LEAKED_PROCESSES, LEAKED_TEMPORARY),
         *(QUERIES, READS, WRITES),
         *(ROUND_TRIPS, DUPLICATES, N_PLUS_ONE, BATCHABLE, SELECT_STAR, ROWS, UNINDEXED, SCALING),
         *(QUERY_P95, SLOWEST_QUERY, DB_TIME),
@@ -180,6 +227,14 @@ OF_QUERIES = frozenset(
     )
 )
 """Metrics read off the statements and connections of a call."""
+
+OF_LEFT = frozenset(
+    metric.name
+    for metric in (
+        *(LEAKED, LEAKED_THREADS, LEAKED_TASKS, LEAKED_FILES, LEAKED_SOCKETS, LEAKED_PROCESSES, LEAKED_TEMPORARY),
+    )
+)
+"""Metrics of what a call leaves behind beside memory."""
 
 OF_TABLES = frozenset({"queries", "reads", "writes"})
 """Metrics that can be limited for single tables."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from pytest_perfguard.model.baseline import Header, StoredRun
 from pytest_perfguard.model.commit import Commit
+from pytest_perfguard.model.growth import Detail, Growth
 from pytest_perfguard.model.measurement import Key, Measurement
 from pytest_perfguard.model.metric import Metric
 from pytest_perfguard.model.note import Note
@@ -22,6 +23,8 @@ class Reading:
 
     values: dict[str, int] = field(default_factory=dict)
     queries: QueryLog | None = None
+    growth: tuple[Growth, ...] = ()
+    details: tuple[Detail, ...] = ()
     notes: tuple[Note, ...] = ()
 
 
@@ -49,6 +52,27 @@ class Probe(Protocol):
 
     def stop(self, token: Any, result: object = None) -> Reading:
         """End, and return what was seen since the `start` that gave `token`; `result` is what the call returned."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Calls that an instrument wants: `warmup` that do not count and then `rounds` that do, each around `probe`."""
+
+    probe: Probe
+    warmup: int
+    rounds: int
+
+
+@runtime_checkable
+class StagedProbe(Probe, Protocol):
+    """An instrument that decides after its first calls whether they suffice."""
+
+    def proceed(self, stages: Sequence[Sequence[Reading]]) -> Stage | Reading:
+        """Return the calls still to be made, or what all of them come to.
+
+        `stages` holds the readings that count: those of the first calls, then those of each stage that was asked for.
+        """
         ...
 
 

@@ -37,6 +37,18 @@ class Series:
                 return statistics.median(calls)
             case Reduce.MAXIMUM:
                 return max(calls)
+            case Reduce.SLOPE:
+                return slope(calls)
+
+
+def slope(values: list[float]) -> float:
+    """Return the median of the slopes between all pairs of `values`, one step apart; 0 of fewer than two (Sen 1968)."""
+    pairs = [
+        (after - before) / (place - first)
+        for first, before in enumerate(values)
+        for place, after in enumerate(values[first + 1 :], first + 1)
+    ]
+    return statistics.median(pairs) if pairs else 0.0
 
 
 def low_quantile(values: list[float], share: float = 0.1) -> float:

@@ -16,7 +16,7 @@ from pytest_perfguard.engine import Engine
 from pytest_perfguard.errors import MeasurementError
 from pytest_perfguard.measure.runner import log_of, observe, to_series
 from pytest_perfguard.model.measurement import Key, Measurement
-from pytest_perfguard.model.protocols import Probe, Reading
+from pytest_perfguard.model.protocols import Probe, Reading, Stage, StagedProbe
 from pytest_perfguard.model.sample import Series
 from pytest_perfguard.model.task import Task
 from pytest_perfguard.plugin.recording import REFERENCES_BESIDE, timed_block
@@ -30,6 +30,20 @@ class _Pass:
     warmup: int
     rounds: int
     readings: list[Reading] = field(default_factory=list)
+    stages: list[list[Reading]] = field(default_factory=list)
+
+    def proceed(self) -> Stage | None:
+        """Return the runs that the instrument still wants, now that those asked for are made; None for no more."""
+        if not isinstance(self.probe, StagedProbe):
+            return None
+        self.stages.append(self.readings)
+        found = self.probe.proceed(self.stages)
+        self.readings = [found] if isinstance(found, Reading) else []
+        return None if isinstance(found, Reading) else found
+
+
+_Run = tuple[_Pass | None, Probe | None, bool]
+"""One run of the protocol: the pass it belongs to, the instrument that is on, and whether its reading counts."""
 
 
 class BodyPasses:
@@ -51,15 +65,23 @@ class BodyPasses:
             if self._passes and task.method.warmup is None:
                 warmup = max(warmup - sum(each.warmup + each.rounds for each in self._passes), 0)
             self._passes.append(_Pass(probe=probe, warmup=warmup, rounds=probe.rounds))
-        self._schedule = [
-            (each, number >= each.warmup) for each in self._passes for number in range(each.warmup + each.rounds)
-        ]
+        self._schedule: list[_Run] = []
+        for each in self._passes:
+            self._schedule += _runs(each, Stage(probe=each.probe, warmup=each.warmup, rounds=each.rounds))
+        if self._passes and isinstance(self._passes[-1].probe, StagedProbe):
+            # The last run is the one that is reported, however many the pass before it still wants.
+            self._schedule.append((None, None, False))
         self._next = 0
 
     @property
     def total(self) -> int:
         """Return how many runs of the protocol there are."""
         return len(self._schedule)
+
+    @property
+    def done(self) -> int:
+        """Return how many runs of the protocol were made."""
+        return self._next
 
     @property
     def remaining(self) -> int:
@@ -69,9 +91,9 @@ class BodyPasses:
     @contextlib.contextmanager
     def around(self, item: Any) -> Iterator[None]:
         """Measure the body of `item` with the instrument whose turn it is, while the context lasts."""
-        current, counts = self._schedule[self._next]
+        run = self._schedule[self._next]
         original = item.obj
-        measured = _measured(original, functools.partial(self._observe, current, counts=counts))
+        measured = _measured(original, functools.partial(self._observe, *run))
         item.obj = measured
         # pytest leaves coroutines to unittest, and pytest-django all of its tests: the instance is asked for its body.
         asks_instance = isinstance(item, TestCaseFunction)
@@ -80,10 +102,19 @@ class BodyPasses:
         try:
             yield
             self._next += 1
+            self._extend(run[0])
         finally:
             item.obj = original
             if asks_instance:
                 vars(item.instance).pop(item.name, None)  # pytest drops its own
+
+    def _extend(self, current: _Pass | None) -> None:
+        """Schedule what the instrument of a pass still wants, where the runs of that pass have been made."""
+        if current is None or any(each is current for each, _, _ in self._schedule[self._next :]):
+            return
+        stage = current.proceed()
+        if stage is not None:
+            self._schedule[self._next : self._next] = _runs(current, stage)
 
     def finish(self) -> list[Measurement]:
         """Return the measurement of the body, made of all passes."""
@@ -98,21 +129,27 @@ class BodyPasses:
             timing = timed_block(
                 Key(test=self._task.test), self._engine, self._passes[0].readings, self._references
             ).series
+        readings = [reading for each in self._passes for reading in each.readings]
         measurement = Measurement(
             key=Key(test=self._task.test),
             series=(*timing, *series),
             group=self._task.method.group,
-            queries=log_of([reading for each in self._passes for reading in each.readings]),
+            queries=log_of(readings),
+            growth=tuple(each for reading in readings for each in reading.growth),
+            details=tuple(dict.fromkeys(each for reading in readings for each in reading.details)),
             notes=tuple(notes),
         )
         return [self._engine.complete(measurement)]
 
     @contextlib.contextmanager
-    def _observe(self, current: _Pass, *, counts: bool) -> Iterator[None]:
-        timed = current.probe is self._engine.runner.clock
+    def _observe(self, current: _Pass | None, probe: Probe | None, counts: bool) -> Iterator[None]:
+        if current is None or probe is None:
+            yield
+            return
+        timed = probe is self._engine.runner.clock
         if timed:
             self._read_references()
-        with observe(current.probe) as readings:
+        with observe(probe) as readings:
             yield
         if timed:
             self._read_references()
@@ -121,6 +158,10 @@ class BodyPasses:
 
     def _read_references(self) -> None:
         self._references.extend(self._engine.runner.read_reference() for _ in range(REFERENCES_BESIDE))
+
+
+def _runs(current: _Pass, stage: Stage) -> list[_Run]:
+    return [(current, stage.probe, number >= stage.warmup) for number in range(stage.warmup + stage.rounds)]
 
 
 def _refuse(probe: Probe, task: Task) -> None:

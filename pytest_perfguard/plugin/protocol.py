@@ -56,9 +56,10 @@ def run_quiet_passes(item: pytest.Item, passes: BodyPasses) -> None:
     patched = vars(session).get("gethookproxy")
     vars(session)["gethookproxy"] = lambda path: _QuietHooks(hooks_of(path), withheld)
     try:
-        while (before := passes.remaining) > 1:
+        while passes.remaining > 1:
+            before = passes.done
             runtestprotocol(item, log=False, nextitem=again)
-            if BROKEN in item.stash or passes.remaining == before:
+            if BROKEN in item.stash or passes.done == before:
                 break
             freshen(item)
             item.user_properties[:] = properties

@@ -13,6 +13,8 @@ from pytest_perfguard.model import (
     Baseline,
     Commit,
     Contest,
+    Detail,
+    Growth,
     Header,
     Key,
     Machine,
@@ -151,6 +153,8 @@ def _measurement(measurement: Measurement) -> dict[str, Any]:
             for series in sorted(measurement.series, key=lambda each: each.metric.name)
         },
         "queries": to_plain(measurement.queries),
+        "growth": to_plain(measurement.growth),
+        "details": to_plain(measurement.details),
         "notes": to_plain(measurement.notes),
     }
 
@@ -206,6 +210,8 @@ def _measured(plain: dict[str, Any], metrics: dict[str, Metric]) -> Measurement:
         group=plain.get("group", ""),
         contended=plain.get("contended", False),
         queries=None if plain.get("queries") is None else from_plain(QueryLog, plain["queries"]),
+        growth=tuple(from_plain(Growth, each) for each in plain.get("growth", ())),
+        details=tuple(from_plain(Detail, each) for each in plain.get("details", ())),
         notes=tuple(from_plain(Note, each) for each in plain.get("notes", ())),
     )
 

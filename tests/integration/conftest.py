@@ -12,7 +12,7 @@ import textwrap
 import pytest
 
 import pytest_perfguard
-from pytest_perfguard.probes.size import SizeProbe
+from pytest_perfguard.probes.memory.size import SizeProbe
 
 REPORT = "perf.json"
 

@@ -69,7 +69,7 @@ def test_one_guarded_test_wakes_the_guard_and_not_what_it_does_not_need(project)
     (line,) = [line for line in result.outlines if line.startswith("loaded: ")]
     assert "perfguard_guard" in line
     assert "pytest_perfguard.engine" in line
-    for module in ("probes.peak", "probes.size", "probes.queries", "report.json", "report.markdown"):
+    for module in ("probes.memory.peak", "probes.memory.size", "probes.queries", "report.json", "report.markdown"):
         assert f"pytest_perfguard.{module}" not in line
     for heavy in ("scipy", "numpy", "pympler", "psutil"):
         assert f"'{heavy}'" not in line

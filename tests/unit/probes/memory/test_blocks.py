@@ -16,7 +16,7 @@ from pytest_perfguard.errors import ProbeError
 from pytest_perfguard.model.metric import RETAINED
 from pytest_perfguard.model.protocols import Probe
 from pytest_perfguard.model.sample import Series
-from pytest_perfguard.probes.blocks import RetainedProbe
+from pytest_perfguard.probes.memory.blocks import RetainedProbe
 
 
 def read(call, probe=None):
@@ -277,7 +277,7 @@ def test_a_tracer_is_named_where_blocks_stay_and_does_no_harm_otherwise():
 
 
 SCRIPT = """
-from pytest_perfguard.probes.blocks import RetainedProbe
+from pytest_perfguard.probes.memory.blocks import RetainedProbe
 kept = [None] * 100
 probe = RetainedProbe()
 for number in range(6):

@@ -9,8 +9,8 @@ import pytest
 
 from pytest_perfguard.errors import ProbeError
 from pytest_perfguard.model.protocols import Probe
-from pytest_perfguard.probes import peak
-from pytest_perfguard.probes.peak import FLOOR, PeakProbe
+from pytest_perfguard.probes.memory import peak
+from pytest_perfguard.probes.memory.peak import FLOOR, PeakProbe
 
 MIB = 1024 * 1024
 
@@ -18,7 +18,7 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="VmHWM i
 
 HEADER = """
 import threading
-from pytest_perfguard.probes.peak import PeakProbe
+from pytest_perfguard.probes.memory.peak import PeakProbe
 def measure(call):
     probe = PeakProbe()
     values = []

@@ -9,8 +9,8 @@ from unittest import mock
 import pytest
 
 from pytest_perfguard.model.protocols import Probe
-from pytest_perfguard.probes import size
-from pytest_perfguard.probes.size import SizeProbe
+from pytest_perfguard.probes.memory import size
+from pytest_perfguard.probes.memory.size import SizeProbe
 
 
 def read(result):
@@ -177,7 +177,7 @@ def test_arrays_of_the_library_do_not_depend_on_what_came_first():
 def test_neither_numpy_nor_the_users_pympler_is_imported():
     pytest.importorskip("numpy")
     script = (
-        "import sys; from pytest_perfguard.probes.size import SizeProbe; assert 'pympler' not in sys.modules\n"
+        "import sys; from pytest_perfguard.probes.memory.size import SizeProbe; assert 'pympler' not in sys.modules\n"
         "probe = SizeProbe(); print(probe.stop(probe.start(), [b'x' * 100]).values['result_size'])\n"
         "assert 'numpy' not in sys.modules and 'pympler.asizeof' not in sys.modules\n"
         "numpy = __import__('numpy'); from pympler.asizeof import asizeof; print(asizeof(numpy.zeros(1000)))"
