@@ -214,7 +214,12 @@ def _exact(engine: Engine, findings: Findings, task: Task, words: str) -> list[V
         head = [Record.of(each[key]) for each in heads if key in each and each[key].get(name) is not None]
         base = [Record.of(each[key]) for each in bases if key in each and each[key].get(name) is not None]
         verdict = compare_metric(
-            metric, head, base, against=Against(words=words), noise=engine.noise, policy=engine.policy
+            task.method.tolerated(metric),
+            head,
+            base,
+            against=Against(words=words),
+            noise=engine.noise,
+            policy=engine.policy,
         )
         varying = [side for side, records in (("head", head), ("base", base)) if len(_values(records, name)) > 1]
         if varying:

@@ -241,7 +241,7 @@ class Engine:
         doubted = {metric for note in measurement.notes for metric in note.undermines}
         return [
             compare_metric(
-                series.metric,
+                task.method.tolerated(series.metric),
                 [head],
                 base.records.get(measurement.key, []),
                 against=base.against,

@@ -251,6 +251,13 @@ SETTINGS: tuple[Setting, ...] = (
         metavar="TABLES",
     ),
     _setting(
+        "tolerance",
+        "names",
+        (),
+        "what exact metrics may differ from a baseline: memory=4 MiB, heap=2 %, separated by commas",
+        metavar="METRIC=AMOUNT",
+    ),
+    _setting(
         "metrics",
         "names",
         (),

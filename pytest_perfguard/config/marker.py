@@ -16,6 +16,7 @@ from pytest_perfguard import quantity
 from pytest_perfguard.config import SETTINGS, Setting
 from pytest_perfguard.config.names import unknown
 from pytest_perfguard.config.resolve import Settings, check_range
+from pytest_perfguard.config.tolerance import read_tolerances
 from pytest_perfguard.errors import ConfigError
 from pytest_perfguard.model import Budget, Method, Metric
 from pytest_perfguard.model.metric import OF_TABLES
@@ -146,13 +147,15 @@ def parse_method(
     if args:
         raise ConfigError(
             f"perf takes no positional arguments, and was given {len(args)} ({origin}); "
-            f"name them: {', '.join(sorted(_METHOD_READERS))}"
+            f"name them: {', '.join(sorted((*_METHOD_READERS, 'tolerance')))}"
         )
     found: dict[str, Any] = {}
     for marker in markers:
         for key, raw in marker.items():
+            if key == "tolerance":
+                continue
             if key not in _METHOD_READERS:
-                raise unknown("keyword of perf", key, _METHOD_READERS, origin)
+                raise unknown("keyword of perf", key, (*_METHOD_READERS, "tolerance"), origin)
             value = None if raw is None else _METHOD_READERS[key](key, raw, origin)
             found.setdefault(key, value)
     chosen: dict[str, Any] = {"target_time": defaults.target_time, "max_time": defaults.measurement_time}
@@ -164,7 +167,10 @@ def parse_method(
         if name not in metrics:
             raise unknown("metric", name, metrics, place)
         names[name] = None
-    return Method(**{**chosen, "metrics": tuple(names)})
+    tolerances = read_tolerances(defaults.tolerance, metrics=metrics, origin=defaults.origin("tolerance"))
+    for marker in reversed(markers):
+        tolerances.update(read_tolerances(marker.get("tolerance") or {}, metrics=metrics, origin=origin))
+    return Method(**{**chosen, "metrics": tuple(names), "tolerances": tuple(sorted(tolerances.items()))})
 
 
 _NUMBER = r"(?P<number>[0-9]+(?:\.[0-9]+)?)"

@@ -57,6 +57,7 @@ class Settings:
     big_tables: tuple[str, ...]
     """Names with rows, as they were written: "orders=1000000"."""
     small_tables: tuple[str, ...]
+    tolerance: tuple[str, ...]
     metrics: tuple[str, ...]
     """Names as they were written: which metrics exist is known only when all plugins are loaded."""
     origins: tuple[tuple[str, str], ...]

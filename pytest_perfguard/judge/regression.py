@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_perfguard.judge import sentence
+from pytest_perfguard.judge.growth import grown
 from pytest_perfguard.judge.noise import Noise, Witness, within
 from pytest_perfguard.judge.policy import Policy
 from pytest_perfguard.judge.statements import diff, incomparable
 from pytest_perfguard.model.baseline import Record
 from pytest_perfguard.model.measurement import Key
-from pytest_perfguard.model.metric import OF_ONE_PYTHON, OF_TABLES, Better, Metric, Nature
+from pytest_perfguard.model.metric import OF_ONE_PYTHON, OF_TABLES, RETAINED, Better, Metric, Nature
 from pytest_perfguard.model.note import Note
 from pytest_perfguard.model.verdict import Effect, Interval, Outcome, Verdict
 from pytest_perfguard.stats.comparison import Shift, compare, runs_needed
@@ -157,6 +158,8 @@ def _exact(metric: Metric, head: Sequence[Record], base: Sequence[Record], again
         outcome, before = Outcome.IMPROVED, best
     else:
         outcome, before = Outcome.UNCHANGED, worst
+    if metric.name == RETAINED.name and outcome is Outcome.REGRESSED:
+        details = tuple(grown(base[0].growth, head[0].growth))
     head_log, base_log = head[0].queries, base[0].queries
     reason = remedy = ""
     if against.python and metric.name in OF_ONE_PYTHON:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from pytest_perfguard.model.metric import Metric, Tolerance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +52,9 @@ class Method:
     """Whether the garbage collector stays on during rounds."""
     metrics: tuple[str, ...] = ()
     """Metrics to measure beside those that have budgets."""
+    tolerances: tuple[tuple[str, Tolerance], ...] = ()
+    """What exact metrics may differ from a baseline, where somebody said so, by name."""
+
+    def tolerated(self, metric: Metric) -> Metric:
+        """Return `metric` with the tolerance that was chosen for it, if one was."""
+        return replace(metric, tolerance=dict(self.tolerances).get(metric.name, metric.tolerance))

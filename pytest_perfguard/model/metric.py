@@ -219,6 +219,9 @@ BUILTIN: dict[str, Metric] = {
     )
 }
 
+OF_CLOCK = frozenset(metric.name for metric in (TIME, WALL, CPU, REFERENCE))
+"""Metrics that the clock reads."""
+
 OF_QUERIES = frozenset(
     metric.name
     for metric in (
@@ -239,7 +242,9 @@ OF_LEFT = frozenset(
 OF_TABLES = frozenset({"queries", "reads", "writes"})
 """Metrics that can be limited for single tables."""
 
-OF_ONE_PYTHON = frozenset({"calls", "work", "instructions", "callgrind"})
+OF_ONE_PYTHON = frozenset(
+    {"calls", "work", "instructions", "callgrind", "retained", "heap", "allocations", "allocated"}
+)
 """Metrics whose values mean something else with another version of Python."""
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pytest_perfguard.model.budget import Budget, Method
-from pytest_perfguard.model.metric import BUILTIN, OF_QUERIES, Nature
-
-_TIMED = frozenset(name for name, metric in BUILTIN.items() if metric.nature is Nature.TIMED) - OF_QUERIES
-"""Metrics of the clock."""
+from pytest_perfguard.model.metric import OF_CLOCK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +28,12 @@ class Task:
         """Return this task without what is about time."""
         return replace(
             self,
-            budgets=tuple(budget for budget in self.budgets if budget.metric not in _TIMED),
-            method=replace(self.method, metrics=tuple(name for name in self.method.metrics if name not in _TIMED)),
+            budgets=tuple(budget for budget in self.budgets if budget.metric not in OF_CLOCK),
+            method=replace(self.method, metrics=tuple(name for name in self.method.metrics if name not in OF_CLOCK)),
             explicit=False,
         )
 
     @property
     def timed(self) -> bool:
         """Return whether the body of the test is to be timed."""
-        return self.explicit or bool(self.metrics & _TIMED) or not self.metrics
+        return self.explicit or bool(self.metrics & OF_CLOCK) or not self.metrics

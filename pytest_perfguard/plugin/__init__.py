@@ -22,7 +22,7 @@ _MARKERS = (
     "connections_opened=, connections_leaked=, pool_in_use=, pool_wait_p95=, http_calls=, calls=, work=, "
     "instructions=, callgrind=, name=): "
     "limits that this test must keep, such as time='20 ms', queries=3, queries={'orders': 2}",
-    "perf(rounds=, iterations=, warmup=, target_time=, max_time=, min_effect=, group=, gc=, metrics=): "
+    "perf(rounds=, iterations=, warmup=, target_time=, max_time=, min_effect=, group=, gc=, metrics=, tolerance=): "
     "how this test is measured",
 )
 

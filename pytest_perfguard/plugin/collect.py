@@ -77,7 +77,9 @@ def _guard_item(item: pytest.Item, guard: Guard) -> None:
         if any(marker.args or not marker.kwargs.keys() <= _METHOD for marker in method_markers):
             item.stash[TROUBLE] += "; if `perf` is a marker of your own with another meaning, give that another name"
         return
-    item.stash[TASK] = Task(test=item.nodeid, budgets=budgets, method=method, explicit=bool(method_markers))
+    # A bare `perf` asks for a measurement of time, and so does one that says how; a tolerance is for comparisons.
+    explicit = any(not marker.kwargs or marker.kwargs.keys() - {"tolerance"} for marker in method_markers)
+    item.stash[TASK] = Task(test=item.nodeid, budgets=budgets, method=method, explicit=explicit)
 
 
 def _names_queries(item: pytest.Item) -> bool:
