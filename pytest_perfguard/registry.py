@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
@@ -27,22 +27,25 @@ _ROOTED = (_QUERY_PROBE, _QUERY_TIME_PROBE, _HTTP_PROBE, _CALLGRIND_PROBE)
 
 _TIMES = frozenset({"query_p95", "slowest_query", "db_time", "pool_wait_p95"})
 
+_MEMORY = "pytest_perfguard.probes.memory"
+
 _PROBES = {
-    "memory": "pytest_perfguard.probes.memory.peak:PeakProbe",
-    "retained": "pytest_perfguard.probes.memory.blocks:RetainedProbe",
-    "result_size": "pytest_perfguard.probes.memory.size:SizeProbe",
-    "rss": "pytest_perfguard.probes.memory.resident:ResidentProbe",
-    "rss_growth": "pytest_perfguard.probes.memory.resident:GrowthProbe",
-    **dict.fromkeys(("heap", "allocations", "allocated"), "pytest_perfguard.probes.memory.heap:HeapProbe"),
-    **dict.fromkeys(("gc_collections", "gc_pause"), "pytest_perfguard.probes.memory.collector:CollectorProbe"),
-    **dict.fromkeys(sorted(OF_LEFT), "pytest_perfguard.probes.memory.leftovers:LeftoverProbe"),
     **{name: _QUERY_TIME_PROBE if name in _TIMES else _QUERY_PROBE for name in sorted(OF_QUERIES)},
     "http_calls": _HTTP_PROBE,
     "calls": "pytest_perfguard.probes.work:CallProbe",
     "work": "pytest_perfguard.probes.work:WorkProbe",
     "instructions": "pytest_perfguard.probes.instructions:InstructionProbe",
     "callgrind": _CALLGRIND_PROBE,
+    **dict.fromkeys(("gc_collections", "gc_pause"), f"{_MEMORY}.collector:CollectorProbe"),
+    "retained": f"{_MEMORY}.blocks:RetainedProbe",
+    **dict.fromkeys(sorted(OF_LEFT), f"{_MEMORY}.leftovers:LeftoverProbe"),
+    "result_size": f"{_MEMORY}.size:SizeProbe",
+    "rss": f"{_MEMORY}.resident:ResidentProbe",
+    "rss_growth": f"{_MEMORY}.resident:GrowthProbe",
+    **dict.fromkeys(("heap", "allocations", "allocated"), f"{_MEMORY}.heap:HeapProbe"),
+    "memory": f"{_MEMORY}.peak:PeakProbe",
 }
+"""In the order of their passes: what disturbs the process most comes last."""
 
 _REPORTERS = {
     "json": "pytest_perfguard.report.json:JsonReporter",
@@ -94,11 +97,11 @@ class Registry:
 
     def probes(self, metrics: Iterable[str]) -> tuple[Probe, ...]:
         """Return the instruments that `metrics` need beside the clock, one of each kind, in a stable order."""
-        wanted = sorted(metrics)
-        factories = dict.fromkeys(self._probes[name] for name in wanted if name in self._probes)
+        wanted = frozenset(metrics)
+        factories = dict.fromkeys(factory for name, factory in self._probes.items() if name in wanted)
         return tuple(_make(each, **self._arguments(each, wanted)) for each in factories)
 
-    def _arguments(self, factory: Factory, wanted: Sequence[str]) -> dict[str, Any]:
+    def _arguments(self, factory: Factory, wanted: Collection[str]) -> dict[str, Any]:
         arguments: dict[str, Any] = {"root": self._root} if factory in _ROOTED else {}
         if factory == _QUERY_PROBE:
             arguments.update(metrics=wanted, tables=self.tables)

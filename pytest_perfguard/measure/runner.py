@@ -11,7 +11,7 @@ import gc
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from pytest_perfguard.errors import ProbeError
@@ -19,13 +19,13 @@ from pytest_perfguard.measure import reference
 from pytest_perfguard.measure.caller import Caller, note_lazy, refuse_awaitable
 from pytest_perfguard.measure.environment import disturbances
 from pytest_perfguard.measure.loop import repeat_call
+from pytest_perfguard.measure.observation import log_of, to_series
 from pytest_perfguard.measure.plan import BLOCK_SECONDS, MINIMUM_ROUNDS, Call, Plan, Progress
 from pytest_perfguard.model.budget import Method
 from pytest_perfguard.model.measurement import Measurement
-from pytest_perfguard.model.metric import REFERENCE, Metric
+from pytest_perfguard.model.metric import REFERENCE
 from pytest_perfguard.model.note import Note
 from pytest_perfguard.model.protocols import Probe, Reading, Stage, StagedProbe
-from pytest_perfguard.model.queries import QueryLog, merge_logs
 from pytest_perfguard.model.sample import Series
 
 PROGRESS_SECONDS = 1.0
@@ -209,38 +209,6 @@ def _pass(probe: Probe) -> Generator[Block, Reply, list[Reading]]:
         if isinstance(found, Reading):
             return [found]
         stage = found
-
-
-@contextlib.contextmanager
-def observe(probe: Probe) -> Iterator[list[Reading]]:
-    """Read `probe` around a block of code, once; the reading is in the list that is given when the block has ended."""
-    readings: list[Reading] = []
-    disturbed = () if probe.intrusive else disturbances()
-    token = probe.start()
-    try:
-        yield readings
-    except BaseException:
-        with contextlib.suppress(ProbeError):  # what the block raised is what the user is to see
-            readings.append(_disturbed(probe.stop(token), disturbed))
-        raise
-    readings.append(_disturbed(probe.stop(token), disturbed))
-
-
-def _disturbed(reading: Reading, notes: tuple[Note, ...]) -> Reading:
-    return replace(reading, notes=(*reading.notes, *notes))
-
-
-def to_series(metrics: Sequence[Metric], readings: Sequence[Reading], iterations: int = 1) -> tuple[Series, ...]:
-    """Return the series of `metrics`, in the order of `readings`; a metric that no reading holds has none."""
-    columns = (
-        (metric, tuple(r.values[metric.name] for r in readings if metric.name in r.values)) for metric in metrics
-    )
-    return tuple(Series(metric=metric, values=values, iterations=iterations) for metric, values in columns if values)
-
-
-def log_of(readings: Sequence[Reading]) -> QueryLog | None:
-    """Return the statements and the requests of the last readings that saw any."""
-    return merge_logs([reading.queries for reading in readings])
 
 
 def _perform(caller: Caller, block: Block) -> Reply:

@@ -14,7 +14,7 @@ from _pytest.unittest import TestCaseFunction
 
 from pytest_perfguard.engine import Engine
 from pytest_perfguard.errors import MeasurementError
-from pytest_perfguard.measure.runner import log_of, observe, to_series
+from pytest_perfguard.measure.observation import log_of, observe, to_series
 from pytest_perfguard.model.measurement import Key, Measurement
 from pytest_perfguard.model.protocols import Probe, Reading, Stage, StagedProbe
 from pytest_perfguard.model.sample import Series

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_perfguard.config.marker import parse_budgets
 from pytest_perfguard.errors import ConfigError, MeasurementError
-from pytest_perfguard.measure.runner import log_of, observe, to_series
+from pytest_perfguard.measure.observation import log_of, observe_block
 from pytest_perfguard.model import COUNTED, QueryLog
 from pytest_perfguard.model.budget import Budget
 from pytest_perfguard.model.measurement import Measurement
@@ -46,21 +46,11 @@ class Queries:
         record = QueryRecord(self._recording.test)
         key = self._recording.numbered(name)
         probes = self._recording.probes({budget.metric for budget in budgets} | _ALWAYS | self._recording.wanted)
-        with contextlib.ExitStack() as stack:
-            observed = [(probe, stack.enter_context(observe(probe))) for probe in probes]
+        with observe_block(probes) as block:
             yield record
-        readings = [reading for _, made in observed for reading in made]
-        log = log_of(readings)
-        record.keep(log, {metric: value for reading in readings for metric, value in reading.values.items()})
-        self._recording.finish(
-            Measurement(
-                key=key,
-                series=tuple(each for probe, made in observed for each in to_series(probe.metrics, made)),
-                queries=log,
-                budgets=tuple(replace(budget, measurement=key.name) for budget in budgets),
-                notes=tuple(dict.fromkeys(note for reading in readings for note in reading.notes)),
-            )
-        )
+        measurement = block.measurement(key, budgets)
+        record.keep(measurement.queries, block.values)
+        self._recording.finish(measurement)
 
     def scales(
         self,
@@ -119,17 +109,10 @@ class Queries:
     def _look(self, looks: list[_Look]) -> Iterator[None]:
         """Record a block, for what is judged of growth and for the test's own budgets on statements."""
         probes = self._recording.probes({"queries", "rows"} | self._recording.wanted)
-        with contextlib.ExitStack() as stack:
-            observed = [(probe, stack.enter_context(observe(probe))) for probe in probes]
+        with observe_block(probes) as block:
             yield
-        readings = [reading for _, made in observed for reading in made]
-        looks.append(
-            _Look(
-                log=log_of(readings) or QueryLog(dialect="", driver="", statements=()),
-                series=tuple(each for probe, made in observed for each in to_series(probe.metrics, made)),
-                notes=tuple(dict.fromkeys(note for reading in readings for note in reading.notes)),
-            )
-        )
+        log = log_of(block.readings) or QueryLog(dialect="", driver="", statements=())
+        looks.append(_Look(log=log, series=block.series, notes=block.notes))
 
     def _judge_growth(self, sizes: Sequence[int], looks: list[_Look], name: str) -> dict[int, int]:
         from pytest_perfguard.probes.queries.growth import growing

@@ -16,8 +16,8 @@ from pytest_perfguard.errors import MeasurementError
 from pytest_perfguard.judge.sentence import paragraphs
 from pytest_perfguard.measure import reference
 from pytest_perfguard.measure.caller import refuse_awaitable
+from pytest_perfguard.measure.observation import observe, to_series
 from pytest_perfguard.measure.plan import Call
-from pytest_perfguard.measure.runner import observe, to_series
 from pytest_perfguard.model.budget import Method
 from pytest_perfguard.model.measurement import Key, Measurement
 from pytest_perfguard.model.metric import REFERENCE, Metric

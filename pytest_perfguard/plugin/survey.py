@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_perfguard.errors import ProbeError
-from pytest_perfguard.measure.runner import to_series
+from pytest_perfguard.measure.observation import to_series
 from pytest_perfguard.model.codec import from_plain, to_plain
 from pytest_perfguard.model.measurement import Key, Measurement
 from pytest_perfguard.model.protocols import Reading

@@ -5,8 +5,9 @@ import gc
 import pytest
 
 from pytest_perfguard.errors import MeasurementError, ProbeError
+from pytest_perfguard.measure.observation import observe, to_series
 from pytest_perfguard.measure.plan import BLOCK_SECONDS, MINIMUM_ROUNDS, Call, Plan
-from pytest_perfguard.measure.runner import Runner, observe, to_series
+from pytest_perfguard.measure.runner import Runner
 from pytest_perfguard.model import BUILTIN, Key, Method, Note
 from pytest_perfguard.model.protocols import Reading
 from pytest_perfguard.testing import FakeClock, ScriptedProbe
