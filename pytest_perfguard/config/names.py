@@ -13,6 +13,6 @@ def unknown(what: str, name: object, known: Iterable[str], origin: str) -> Confi
 
     names = sorted(known)
     shown = repr(name) if isinstance(name, str) else f"a {type(name).__name__}"
-    message = f"unknown {what} {shown} ({origin}); known: {', '.join(names) or 'none'}"
     close = difflib.get_close_matches(name, names, n=1) if isinstance(name, str) else []
-    return ConfigError(f"{message}; did you mean {close[0]!r}?" if close else message)
+    guess = f"did you mean {close[0]!r}? " if close else ""  # before the list, which is long
+    return ConfigError(f"unknown {what} {shown} ({origin}); {guess}known: {', '.join(names) or 'none'}")

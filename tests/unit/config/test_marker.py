@@ -52,7 +52,7 @@ def test_relative_budgets(value, factor, reference):
 @pytest.mark.parametrize(
     ("args", "kwargs", "says"),
     [
-        ((), {"tme": 1}, f"unknown budget 'tme' ({ORIGIN}); known: allocated, allocations, batchable, callgrind, "),
+        ((), {"tme": 1}, f"unknown budget 'tme' ({ORIGIN}); did you mean 'time'? known: allocated, allocations, "),
         ((), {"tme": 1}, "did you mean 'time'?"),
         ((), {"reference": 1}, "unknown budget 'reference'"),
         (
