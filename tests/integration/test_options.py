@@ -204,7 +204,7 @@ def test_times_effects_and_metrics(project):
     assert {"result_size", "retained"} <= set(inner.measured("test_quick")["series"])
     longer = project.run("--perfguard-target-time=100 ms", "-k", "quick")
     rounds = [len(each.measured("test_quick")["series"]["time"]["values"]) for each in (inner, longer)]
-    assert rounds[0] < 15 < rounds[1]
+    assert rounds[0] < 30 < rounds[1]  # of 2 ms each
 
 
 def test_nearest_place_wins(project, monkeypatch):
@@ -248,14 +248,14 @@ OPTION, ENVIRONMENT, INI = "option", "environment", "ini"
         (OPTION, "--perfguard-report", "pdf", "*unknown report format 'pdf' (--perfguard-report); known: *json*"),
         (OPTION, "--perfguard-report", "json:", "*it is not FORMAT or FORMAT:PATH; write for example json:perf.json*"),
         (OPTION, "--perfguard-store", " ", "*it is not a path*"),
-        (OPTION, "--perfguard-metrics", "spead", "*unknown metric 'spead' (--perfguard-metrics); known: *"),
+        (OPTION, "--perfguard-metrics", "spead", "*unknown metric 'spead' (--perfguard-metrics); did you mean 'reads'? known: *"),
         (ENVIRONMENT, "PERFGUARD_SAVE", "maybe", "*'maybe'*(PERFGUARD_SAVE)*write true or false*"),
         (ENVIRONMENT, "PERFGUARD_MAX_TIME", "soon", "*PERFGUARD_MAX_TIME*"),
         (INI, "perfguard_measurement_time", "soon", "*perfguard_measurement_time in pytest.ini*"),
         (INI, "perfguard_save", "maybe", "*perfguard_save in pytest.ini*"),
         (INI, "perfguard_budgets", "tests: speed=1", "*unknown budget 'speed' (perfguard_budgets in pytest.ini*"),
         (INI, "perfguard_budgets", "what is this", "*cannot read the line 'what is this'*write a pattern, a colon*"),
-        (INI, "perfguard_metrics", "spead", "*unknown metric 'spead' (perfguard_metrics in pytest.ini); known: *"),
+        (INI, "perfguard_metrics", "spead", "*unknown metric 'spead' (perfguard_metrics in pytest.ini); did you mean 'reads'? known: *"),
     ],
 )
 def test_a_bad_value_is_a_usage_error(project, monkeypatch, where, key, value, message):
