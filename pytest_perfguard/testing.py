@@ -6,7 +6,9 @@ The checks raise `AssertionError` with the sentence of the protocol that was bro
 from __future__ import annotations
 
 import gc
+import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +17,7 @@ from pytest_perfguard.model.baseline import Header
 from pytest_perfguard.model.commit import Commit, Machine
 from pytest_perfguard.model.measurement import Key, Measurement
 from pytest_perfguard.model.metric import BUILTIN, CPU, QUERIES, TIME, WALL, Metric
-from pytest_perfguard.model.protocols import Probe, Reading, Reporter, Store
+from pytest_perfguard.model.protocols import Probe, Reading, Reporter, StagedProbe, Store
 from pytest_perfguard.model.run import Run
 from pytest_perfguard.model.sample import Series
 
@@ -101,8 +103,24 @@ def check_probe(probe: Probe) -> None:
     inner = probe.start()
     assert isinstance(probe.stop(inner), Reading), "tokens nest"
     assert isinstance(probe.stop(outer), Reading), "tokens nest"
+    if isinstance(probe, StagedProbe):
+        _check_stages(probe, readings)
     gc.collect()
     assert _footprint() == before, "nothing of a probe is left in the process after stop"
+
+
+def _check_stages(probe: StagedProbe, readings: list[Reading]) -> None:
+    """Check that the stages of `probe` come to an end."""
+    stages = [readings]
+    for _ in range(_STAGES):
+        found = probe.proceed(stages)
+        if isinstance(found, Reading):
+            return
+        assert found.warmup >= 0, "calls before the first that counts cannot be fewer than none"
+        assert found.rounds >= 1, "at least one call of a stage counts"
+        made = [_read(found.probe, result=[1, 2, 3]) for _ in range(found.warmup + found.rounds)]
+        stages.append(made[found.warmup :])
+    raise AssertionError(f"the stages of a probe come to an end; this one asked for more than {_STAGES}")
 
 
 def check_store(make_store: Callable[[], Store]) -> None:
@@ -180,6 +198,9 @@ def example_measurement(nanoseconds: int, test: str = "tests/test_a.py::test_x",
     )
 
 
+_STAGES = 20
+
+
 def _read(probe: Probe, *, result: object) -> Reading:
     token = probe.start()
     return probe.stop(token, result) if probe.wants_result else probe.stop(token)
@@ -193,6 +214,16 @@ def _footprint() -> tuple[object, ...]:
         gc.isenabled(),
         gc.get_freeze_count(),
         tuple(gc.callbacks),
+        threading.active_count(),
+        _open_files(),
         tuple(sys.meta_path),
         tuple(getattr(sys.modules.get(name), "connect", None) for name in ("sqlite3", "sqlite3.dbapi2")),
     )
+
+
+def _open_files() -> int:
+    """Return how many file descriptors are open; 0 where the system does not list them."""
+    try:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a list of names is all that is wanted
+    except OSError:
+        return 0

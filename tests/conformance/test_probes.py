@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from pytest_perfguard.model.metric import QUERIES
-from pytest_perfguard.model.protocols import Reading
+from pytest_perfguard.model.protocols import Reading, Stage
 from pytest_perfguard.probes.clock import ClockProbe
 from pytest_perfguard.registry import Registry
 from pytest_perfguard.testing import FakeClock, ScriptedProbe, check_probe
@@ -66,3 +66,24 @@ def test_a_probe_with_values_of_others_is_found():
 
     with pytest.raises(AssertionError, match="own metrics only"):
         check_probe(Foreign(script=range(100), metrics=(QUERIES,)))
+
+
+class Hesitant(ScriptedProbe):
+    """Wants as many further calls as it is told, one stage each."""
+
+    wanted = 2
+
+    def proceed(self, stages):
+        if len(stages) <= self.wanted:
+            return Stage(probe=self, warmup=1, rounds=2)
+        return Reading(values={"queries": 1})
+
+
+def test_a_probe_in_stages_conforms():
+    check_probe(Hesitant(script=range(100)))
+
+
+def test_stages_that_never_end_are_found(monkeypatch):
+    monkeypatch.setattr(Hesitant, "wanted", 1000)
+    with pytest.raises(AssertionError, match="come to an end"):
+        check_probe(Hesitant(script=range(1000)))

@@ -455,3 +455,75 @@ def test_a_reference_on_another_worker_is_no_reference(project):
     inner = project.run(code=0)
     assert inner.judged("test_over") == ("invalid", False)
     assert "run both on the same worker" in inner.verdicts("test_over")[0]["sentence"]
+
+
+STAGED = """
+    from pytest_perfguard.model import Metric
+    from pytest_perfguard.model.metric import Nature
+    from pytest_perfguard.model.protocols import Reading, Stage
+    from pytest_perfguard.quantity import Unit
+
+    BODIES = Metric(name="bodies", unit=Unit.COUNT, nature=Nature.EXACT, description="runs that were read")
+    CALLS = []
+
+    class BodyProbe:
+        metrics = (BODIES,)
+        intrusive, wants_result, warmup, rounds = True, False, 1, 2
+        stages = 1
+
+        def start(self):
+            return None
+
+        def stop(self, token, result=None):
+            return Reading(values={"bodies": 1})
+
+        def proceed(self, stages):
+            if len(stages) <= self.stages:
+                return Stage(probe=self, warmup=1, rounds=3)
+            return Reading(values={"bodies": sum(map(len, stages))})
+
+    def pytest_perfguard_register(registry):
+        registry.add_probe([BODIES], BodyProbe)
+
+    def pytest_sessionfinish():
+        import pathlib
+        if CALLS:
+            pathlib.Path("calls.txt").write_text(str(len(CALLS)))
+"""
+
+
+def test_an_instrument_in_stages_gets_the_runs_it_asks_for_before_the_reported_one(either):
+    either.write(
+        conftest=STAGED,
+        test_it="""
+        import pytest
+        from conftest import CALLS
+
+        @pytest.mark.perf_budget(bodies=4)
+        def test_it(tmp_path):
+            CALLS.append(0)
+        """,
+    )
+    inner = either.run(code=1)
+    assert inner.measured("test_it")["series"]["bodies"]["values"] == [5]
+    assert "bodies of test_it.py::test_it is over its budget: 5, budget 4" in inner.result.stdout.str()
+    # 1 and 2, then 1 and 3 of the further stage, and the one that is reported.
+    assert (either.path / "calls.txt").read_text() == "8"
+
+
+def test_a_stage_that_a_failure_ends_is_reported_as_that_run(either):
+    either.write(
+        conftest=STAGED,
+        test_it="""
+        import pytest
+        from conftest import CALLS
+
+        @pytest.mark.perf_budget(bodies=9)
+        def test_it():
+            CALLS.append(0)
+            assert len(CALLS) < 5
+        """,
+    )
+    inner = either.run(code=1)
+    assert inner.outcomes == {"failed": 1}
+    assert "this was run 5 of 8 of the test's body" in inner.result.stdout.str()

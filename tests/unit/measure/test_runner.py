@@ -9,7 +9,8 @@ from pytest_perfguard.measure.observation import observe, to_series
 from pytest_perfguard.measure.plan import BLOCK_SECONDS, MINIMUM_ROUNDS, Call, Plan
 from pytest_perfguard.measure.runner import Runner
 from pytest_perfguard.model import BUILTIN, Key, Method, Note
-from pytest_perfguard.model.protocols import Reading
+from pytest_perfguard.model.growth import Growth
+from pytest_perfguard.model.protocols import Reading, Stage
 from pytest_perfguard.testing import FakeClock, ScriptedProbe
 
 KEY = Key(test="test_x")
@@ -265,3 +266,36 @@ def test_series_hold_what_the_readings_have():
     ]
     series = to_series((BUILTIN["queries"], BUILTIN["writes"]), readings)
     assert [(each.metric.name, each.values) for each in series] == [("queries", (1, 2))]
+
+
+class Staged(ScriptedProbe):
+    """Asks for `wanted` stages of one call to warm up and two that count, by another instrument, and sums all up."""
+
+    wanted = 1
+    other = None
+
+    def proceed(self, stages):
+        if len(stages) <= self.wanted:
+            return Stage(probe=self.other or self, warmup=1, rounds=2)
+        return Reading(
+            values={"queries": sum(reading.values["queries"] for stage in stages for reading in stage)},
+            growth=(Growth(kind="dict", count=len(stages)),),
+        )
+
+
+def test_a_staged_instrument_gets_the_calls_it_asks_for_and_says_what_they_come_to():
+    clock, calls = FakeClock(), []
+    probe = Staged(script=[100, 2, 3, 100, 4, 5], warmup=1, rounds=2)
+    _, measurement = measure(lambda: calls.append(0), clock, probes=[probe], rounds=1, iterations=1, warmup=0)
+    assert measurement.get("queries").values == (2 + 3 + 4 + 5,)
+    assert measurement.growth == (Growth(kind="dict", count=2),)
+    assert len(calls) == 1 + 6
+
+
+def test_a_stage_may_have_an_instrument_of_its_own():
+    other = ScriptedProbe(script=[0, 7, 8])
+    probe = Staged(script=[1, 1], rounds=2)
+    probe.other = other
+    _, measurement = measure(list, FakeClock(), probes=[probe], rounds=1, iterations=1)
+    assert measurement.get("queries").values == (1 + 1 + 7 + 8,)
+    assert len(other.results) == 3
