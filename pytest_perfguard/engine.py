@@ -59,7 +59,7 @@ class Engine:
         `queries` says that statements will be recorded, whatever the tasks say.
         """
         self.policy = self.policy.of(len(tasks))
-        if queries or any(task.metrics & OF_QUERIES for task in tasks):
+        if not self.settings.disable and (queries or any(task.metrics & OF_QUERIES for task in tasks)):
             self.watch_connections()
 
     def watch_connections(self) -> None:

@@ -11,6 +11,7 @@ import pytest
 from pytest_perfguard.errors import MeasurementError
 from pytest_perfguard.measure.plan import Call
 from pytest_perfguard.model.metric import Better, custom
+from pytest_perfguard.plugin.memory import Memory
 from pytest_perfguard.plugin.queries import Queries
 from pytest_perfguard.plugin.recording import RECORDING, Recording
 from pytest_perfguard.quantity import Unit
@@ -57,6 +58,11 @@ class Perf:
     def queries(self) -> Queries:
         """Return what records the statements of blocks: `with perf.queries(max=3) as q:`, `perf.queries.scales(…)`."""
         return Queries(self._recording)
+
+    @property
+    def memory(self) -> Memory:
+        """Return what measures the memory of blocks: `with perf.memory(max="20 MB", leaked=0) as m:`."""
+        return Memory(self._recording)
 
     def using(
         self,

@@ -27,6 +27,7 @@ from pytest_perfguard.plugin.protocol import BROKEN, QUIET, note_broken, raise_b
 from pytest_perfguard.plugin.recording import RECORDING, Recording
 from pytest_perfguard.plugin.task import TASK, fail_on_trouble
 from pytest_perfguard.plugin.terminal import Display
+from pytest_perfguard.plugin.tracebacks import hide_own_frames
 from pytest_perfguard.registry import Registry
 
 if TYPE_CHECKING:
@@ -174,6 +175,7 @@ class Guard:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Put what was found on the report of the call, as plain data."""
+        hide_own_frames(call.excinfo)
         report = yield
         passes = item.stash.get(PASSES, None)
         if passes is not None:

@@ -46,11 +46,8 @@ class Queries:
         record = QueryRecord(self._recording.test)
         key = self._recording.numbered(name)
         probes = self._recording.probes({budget.metric for budget in budgets} | _ALWAYS | self._recording.wanted)
-        with observe_block(probes) as block:
+        with self._recording.block(key, probes, budgets, record.keep):
             yield record
-        measurement = block.measurement(key, budgets)
-        record.keep(measurement.queries, block.values)
-        self._recording.finish(measurement)
 
     def scales(
         self,

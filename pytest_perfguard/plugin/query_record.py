@@ -6,7 +6,8 @@ from collections import Counter
 
 from pytest_perfguard.errors import MeasurementError
 from pytest_perfguard.judge.statements import explain
-from pytest_perfguard.model import COUNTED, QueryLog, Statement
+from pytest_perfguard.measure.observation import Observation, log_of
+from pytest_perfguard.model import COUNTED, Note, QueryLog, Statement
 from pytest_perfguard.model.metric import OF_QUERIES
 
 LIMITED = OF_QUERIES | {"http_calls"}
@@ -20,11 +21,13 @@ class QueryRecord:
         self._test = test
         self._log: QueryLog | None = None
         self._values: dict[str, int] = {}
+        self._notes: tuple[Note, ...] = ()
 
-    def keep(self, log: QueryLog | None, values: dict[str, int]) -> None:
+    def keep(self, seen: Observation) -> None:
         """Take what was read when the block ended."""
-        self._log = log or QueryLog(dialect="", driver="", statements=())
-        self._values = values
+        self._log = log_of(seen.readings) or QueryLog(dialect="", driver="", statements=())
+        self._values = seen.values
+        self._notes = seen.notes
 
     @property
     def log(self) -> QueryLog:
@@ -33,7 +36,14 @@ class QueryRecord:
             raise MeasurementError(
                 f"a record of perf.queries() was read within its block ({self._test}); read it after the block"
             )
+        self._trust("queries")
         return self._log
+
+    def _trust(self, metric: str) -> None:
+        """Raise where statements may have gone unseen: a record never tells a silent zero."""
+        for note in self._notes:
+            if metric in note.undermines:
+                raise MeasurementError(f"the record of perf.queries() in {self._test} cannot be trusted: {note}")
 
     @property
     def count(self) -> int:
@@ -59,6 +69,7 @@ class QueryRecord:
         if name.startswith("_") or name not in LIMITED:
             raise AttributeError(f"a record of perf.queries() has no {name!r}")
         _ = self.log
+        self._trust(name)
         if name not in self._values:
             raise AttributeError(f"{name} was not measured; ask for it: perf.queries({name}=…)")
         return self._values[name]
@@ -70,4 +81,4 @@ class QueryRecord:
         return "\n".join(explain(self.log))
 
     def __repr__(self) -> str:
-        return f"<queries of {self._test}{'' if self._log is None else f': {self.count}'}>"
+        return f"<queries of {self._test}{'' if self._log is None else f': {self._log.count(COUNTED)}'}>"

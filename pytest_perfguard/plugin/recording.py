@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,9 +16,9 @@ from pytest_perfguard.errors import MeasurementError
 from pytest_perfguard.judge.sentence import paragraphs
 from pytest_perfguard.measure import reference
 from pytest_perfguard.measure.caller import refuse_awaitable
-from pytest_perfguard.measure.observation import observe, to_series
+from pytest_perfguard.measure.observation import Observation, observe, observe_block, to_series
 from pytest_perfguard.measure.plan import Call
-from pytest_perfguard.model.budget import Method
+from pytest_perfguard.model.budget import Budget, Method
 from pytest_perfguard.model.measurement import Key, Measurement
 from pytest_perfguard.model.metric import REFERENCE, Metric
 from pytest_perfguard.model.protocols import Probe, Reading
@@ -120,6 +120,26 @@ class Recording:
             failures = [verdict for verdict in self._engine.check_limits(measurement) if verdict.fails]
             if failures:
                 raise PerfguardFailed(paragraphs(failures))
+
+    @contextlib.contextmanager
+    def block(
+        self, key: Key, probes: Sequence[Probe], budgets: Sequence[Budget], keep: Callable[[Observation], None]
+    ) -> Iterator[None]:
+        """Measure a block by `probes`, hand what they read to `keep`, and finish; what the block raises comes through.
+
+        Where it raises, its limits are judged when the test has ended: the test may have expected that.
+        """
+        seen = Observation()
+        try:
+            with observe_block(probes) as seen:
+                yield
+        except BaseException:
+            keep(seen)
+            if not self.disabled:
+                self._finished.append(seen.measurement(key, budgets))
+            raise
+        keep(seen)
+        self.finish(seen.measurement(key, budgets))
 
     def record(self, metric: Metric, value: float) -> None:
         """Keep a value of the user's own."""

@@ -37,7 +37,8 @@ class Survey:
     @pytest.hookimpl
     def pytest_collection_finish(self) -> None:
         """Let connections that fixtures open be seen entirely."""
-        self._guard.engine.watch_connections()
+        if not self._guard.settings.disable:
+            self._guard.engine.watch_connections()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:

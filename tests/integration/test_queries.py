@@ -470,3 +470,83 @@ def test_a_budget_for_a_folder_is_no_error_where_a_test_measures_something_else(
     assert inner.judged("test_growth", "time") == ("invalid", False)
     inner.result.stdout.fnmatch_lines(["*the budget on time (marker on test_it.py::test_its_own) was not checked*"])
     inner.result.stdout.fnmatch_lines(["*the budget on * (perfguard_budgets in pytest.ini*was not checked*"])
+
+
+def test_a_block_that_is_left_by_an_expected_error_is_judged_all_the_same(either):
+    either.write(
+        test_it="""
+        import sqlite3
+        import pytest
+
+        def view(db):
+            for number in range(5):
+                db.execute("select 1 from sqlite_master where name = ?", (str(number),)).fetchall()
+            raise PermissionError("not yours")
+
+        def test_expected(perf):
+            db = sqlite3.connect(":memory:")
+            with pytest.raises(PermissionError), perf.queries(max=0) as q:
+                view(db)
+            assert q.count == 5
+            db.close()
+
+        def test_unexpected(perf):
+            db = sqlite3.connect(":memory:")
+            with perf.queries(max=0):
+                view(db)
+        """
+    )
+    inner = either.run(code=1)
+    assert inner.outcomes == {"failed": 2}
+    inner.result.stdout.fnmatch_lines(
+        [
+            "*queries of test_it.py::test_expected [[]queries[]] is over its budget: 5, budget 0*",
+            "*PermissionError: not yours*",
+        ]
+    )
+
+
+def test_errors_of_drivers_are_shown_without_frames_of_ours_and_their_parameters(either):
+    either.write(
+        test_it="""
+        import sqlite3
+        import pytest
+
+        def secret():
+            return "hunter" + "2"
+
+        @pytest.mark.perf_budget(queries=1)
+        def test_body():
+            sqlite3.connect(":memory:").execute("select a from nowhere where a = ?", (secret(),))
+
+        def test_block(perf):
+            with perf.queries():
+                sqlite3.connect(":memory:").execute("select a from nowhere where a = ?", (secret(),))
+
+        def test_call(perf):
+            perf(lambda: sqlite3.connect(":memory:").execute("select a from nowhere where a = ?", (secret(),)))
+        """
+    )
+    text = either.run(code=1).result.stdout.str()
+    assert text.count("no such table: nowhere") >= 3
+    assert "hunter2" not in text
+    assert "pytest_perfguard/probes" not in text
+    assert "pytest_perfguard/measure" not in text
+
+
+def test_a_disabled_run_replaces_nothing(project):
+    project.write(
+        test_it="""
+        import sqlite3
+        import pytest
+
+        class Mine(sqlite3.Connection):
+            pass
+
+        @pytest.mark.perf_budget(queries=1)
+        def test_it():
+            assert sqlite3.connect.__module__ in ("_sqlite3", "sqlite3")
+            assert type(sqlite3.connect(":memory:", factory=Mine)) is Mine
+        """
+    )
+    project.run("--perfguard-disable", code=0)
