@@ -22,8 +22,8 @@ from pytest_perfguard.model import Budget, Method, Metric
 from pytest_perfguard.model.metric import OF_TABLES
 from pytest_perfguard.quantity import Unit
 
-MEMORY_FLOOR = 5_000_000
-"""Bytes; reused arenas hide less than this from every method that reads resident memory."""
+MEMORY_FLOOR = 2_000_000
+"""Bytes; the kernel counts resident memory in steps, which are more than 5 % of less than this."""
 
 NOT_BUDGETABLE = frozenset({"reference"})
 """Metrics that say something of the machine, not of the code."""
@@ -205,8 +205,8 @@ def _budget(metric: Metric, value: Any, *, measurement: str | None, origin: str)
     if metric.name == "memory" and limit < MEMORY_FLOOR:
         raise ConfigError(
             f"a memory budget of {quantity.render(limit, Unit.BYTES)} cannot be checked ({where}): less than about "
-            "5 MB of resident memory is hidden by what Python freed and uses again; allow 5 MB or more, or bound "
-            "what the call keeps (retained=) or returns (result_size=)"
+            "2 MB of resident memory is not told exactly; allow 2 MB or more, or bound what the call allocates (heap=, "
+            "exact, with the extra memray), keeps (retained=) or returns (result_size=)"
         )
     return budget(limit=limit)
 

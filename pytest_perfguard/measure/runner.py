@@ -115,10 +115,11 @@ class Runner:
         disturbed = disturbances()
         with _collector(on=plan.method.gc):
             result, timing, notes = yield from self.timing(caller, plan)
+        made = max((len(each) * each.iterations for each in timing if each.metric is not REFERENCE), default=0)
         passes: list[Reading] = []
         series = [*timing]
         for probe in plan.probes:
-            readings = yield from _pass(probe)
+            readings = yield from _pass(probe, made)
             series.extend(to_series(probe.metrics, readings))
             passes.extend(readings)
         measurement = Measurement(
@@ -192,10 +193,13 @@ class Runner:
             iterations = wanted
 
 
-def _pass(probe: Probe) -> Generator[Block, Reply, list[Reading]]:
-    """Yield the blocks that `probe` wants, and return its readings, or the one that those of its stages come to."""
+def _pass(probe: Probe, made: int) -> Generator[Block, Reply, list[Reading]]:
+    """Yield the blocks that `probe` wants, and return its readings, or the one that those of its stages come to.
+
+    The calls that were `made` before have warmed up what is measured.
+    """
     stages: list[list[Reading]] = []
-    stage = Stage(probe=probe, warmup=probe.warmup, rounds=probe.rounds)
+    stage = Stage(probe=probe, warmup=max(probe.warmup - made, 0), rounds=probe.rounds)
     while True:
         readings: list[Reading] = []
         for number in range(stage.warmup + stage.rounds):

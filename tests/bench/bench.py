@@ -10,9 +10,10 @@ and is unclear where the median is beyond it and the interval is not.
     store       size and answers of a store of 1,000 commits x 1,000 tests x 50 rounds (by store.py)
     queries     what recording a statement costs, beside pytest-queryguard and Django's CaptureQueriesContext, what is
                 left of that after the block, and what a fingerprint costs
+    memory      how true and steady peaks of memory are, beside memray and sampling, and what reading them costs
     live        how long --perfguard-against takes over 50 tests, unchanged and twice as slow
 
-Exit code 1 if a requirement is not met. All of it takes about 14 minutes.
+Exit code 1 if a requirement is not met. All of it takes about 22 minutes.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ import sys
 
 from figures import Requirement, conclude, print_table, tell
 from live import compare_live
+from memory import compare_memory
 from overhead import compare_measured, compare_unmeasured
 from processes import HERE, end_on_signals
 from queries import compare_queries
 
-PARTS = ("measured", "unmeasured", "store", "queries", "live")
+PARTS = ("measured", "unmeasured", "store", "queries", "memory", "live")
 STORE_LIMITS = {"all": (130.0, "MB"), "history of one test": (50.0, "ms"), "20 nearest runs": (50.0, "ms")}
 
 
@@ -49,6 +51,8 @@ def main() -> int:
     if "queries" in options.parts:
         processes, query_turns, size = (2, 2, 50) if options.quick else (15, 4, 200)
         requirements += compare_queries(processes=processes, turns=query_turns, size=size)
+    if "memory" in options.parts:
+        requirements += compare_memory(processes=2 if options.quick else 10)
     if "live" in options.parts:
         requirements += compare_live(quick=options.quick)
     return conclude(requirements, quick=options.quick)

@@ -79,10 +79,10 @@ def test_unusable_budgets_say_what_to_write(args, kwargs, says):
     assert ORIGIN in str(caught.value)
 
 
-def test_a_memory_budget_of_five_megabytes_is_the_smallest():
-    assert budgets(memory="5 MB")[0].limit == 5_000_000
-    with pytest.raises(ConfigError):
-        budgets(memory=4_999_999)
+def test_a_memory_budget_of_two_megabytes_is_the_smallest():
+    assert budgets(memory="2 MB")[0].limit == 2_000_000
+    with pytest.raises(ConfigError, match="heap="):
+        budgets(memory=1_999_999)
 
 
 def test_the_nearest_budget_wins_by_metric_and_measurement():

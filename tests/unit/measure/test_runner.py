@@ -166,7 +166,7 @@ def test_the_collector_is_off_during_rounds_unless_asked_for(kept_on):
 
 
 def test_an_instrument_gets_a_pass_of_its_own_after_timing():
-    clock, probe = FakeClock(), ScriptedProbe(script=[9, 9, 4, 6], warmup=2, rounds=2)
+    clock, probe = FakeClock(), ScriptedProbe(script=[4, 6], warmup=2, rounds=2)
     open_during_call = []
 
     def work():
@@ -174,9 +174,17 @@ def test_an_instrument_gets_a_pass_of_its_own_after_timing():
         clock.advance(0.001)
 
     _, measurement = measure(work, clock, rounds=3, probes=(probe,))
-    timed = len(open_during_call) - 4
-    assert open_during_call == [0] * timed + [1] * 4
+    timed = len(open_during_call) - 2
+    assert open_during_call == [0] * timed + [1] * 2
     assert measurement.get("queries").values == (4, 6)
+
+
+def test_an_instrument_warms_up_where_the_calls_before_do_not_suffice():
+    clock, calls = FakeClock(), []
+    probe = ScriptedProbe(script=[9, 9, 4, 6], warmup=3, rounds=2)
+    _, measurement = measure(lambda: calls.append(0), clock, probes=(probe,), rounds=1, iterations=1, warmup=0)
+    assert measurement.get("queries").values == (4, 6)
+    assert len(calls) == 1 + 4
 
 
 @pytest.mark.parametrize(("wants_result", "expected"), [(True, "result"), (False, None)])
@@ -285,11 +293,11 @@ class Staged(ScriptedProbe):
 
 def test_a_staged_instrument_gets_the_calls_it_asks_for_and_says_what_they_come_to():
     clock, calls = FakeClock(), []
-    probe = Staged(script=[100, 2, 3, 100, 4, 5], warmup=1, rounds=2)
+    probe = Staged(script=[2, 3, 100, 4, 5], warmup=1, rounds=2)
     _, measurement = measure(lambda: calls.append(0), clock, probes=[probe], rounds=1, iterations=1, warmup=0)
     assert measurement.get("queries").values == (2 + 3 + 4 + 5,)
     assert measurement.growth == (Growth(kind="dict", count=2),)
-    assert len(calls) == 1 + 6
+    assert len(calls) == 1 + 5
 
 
 def test_a_stage_may_have_an_instrument_of_its_own():
