@@ -10,7 +10,7 @@ VERSIONS := 3.11 3.12 3.13 3.14
 USABLE := -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all dogfood lint bench shapes aa power power-stored docs clean distclean
+.PHONY: help demo test test-all dogfood lint bench shapes leaks aa power power-stored docs clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -51,6 +51,9 @@ bench: $(VENV)/.bench $(VENV)/.peers ## measure what perfguard itself costs
 
 shapes: $(VENV)/.bench $(VENV)/.peers ## compare what is said of N+1, duplicates and loops of writes with what other tools say
 	PYTHONPATH=$(abspath $(VENV))/peers $(BIN)/python tests/bench/shapes.py
+
+leaks: $(VENV)/.test $(VENV)/.bench ## count the leaks that are found, named and located, with each Python that was set up here
+	$(BIN)/python tests/bench/leaks.py $(wildcard $(BIN)/python $(VERSIONS:%=$(CURDIR)/.venv-%/bin/python))
 
 aa: $(VENV)/.bench ## count the false alarms on unchanged code
 	$(BIN)/python tests/bench/aa.py

@@ -22,7 +22,9 @@ _CALLGRIND_PROBE = "pytest_perfguard.probes.callgrind:CallgrindProbe"
 
 _HTTP_PROBE = "pytest_perfguard.probes.http:HttpProbe"
 
-_ROOTED = (_QUERY_PROBE, _QUERY_TIME_PROBE, _HTTP_PROBE, _CALLGRIND_PROBE)
+_HEAP_PROBE = "pytest_perfguard.probes.memory.heap:HeapProbe"
+
+_ROOTED = (_QUERY_PROBE, _QUERY_TIME_PROBE, _HTTP_PROBE, _CALLGRIND_PROBE, _HEAP_PROBE)
 """Instruments that are told the folder that the user's own code is in."""
 
 _TIMES = frozenset({"query_p95", "slowest_query", "db_time", "pool_wait_p95"})
@@ -42,7 +44,7 @@ _PROBES = {
     "result_size": f"{_MEMORY}.size:SizeProbe",
     "rss": f"{_MEMORY}.resident:ResidentProbe",
     "rss_growth": f"{_MEMORY}.resident:GrowthProbe",
-    **dict.fromkeys(("heap", "allocations", "allocated"), f"{_MEMORY}.heap:HeapProbe"),
+    **dict.fromkeys(("heap", "allocations", "allocated"), _HEAP_PROBE),
     "memory": f"{_MEMORY}.peak:PeakProbe",
 }
 """In the order of their passes: what disturbs the process most comes last."""
@@ -105,6 +107,8 @@ class Registry:
         arguments: dict[str, Any] = {"root": self._root} if factory in _ROOTED else {}
         if factory == _QUERY_PROBE:
             arguments.update(metrics=wanted, tables=self.tables)
+        if factory == _HEAP_PROBE:
+            arguments.update(metrics=wanted)
         return arguments
 
     def clock(self) -> Probe:
