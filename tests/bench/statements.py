@@ -283,6 +283,7 @@ def snapshot() -> dict[str, Any]:
         ("sqlalchemy.engine.base", ("Engine", "Connection")),
         ("sqlalchemy.engine.interfaces", ("Dialect",)),
         ("sqlalchemy.engine.default", ("DefaultDialect",)),
+        ("sqlalchemy.engine.events", ("DialectEvents",)),
         ("sqlalchemy.orm.session", ("Session",)),
         ("sqlalchemy.pool.base", ("Pool", "_ConnectionRecord", "_ConnectionFairy")),
         ("django.db.backends.utils", ("CursorWrapper",)),

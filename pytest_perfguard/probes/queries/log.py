@@ -29,10 +29,16 @@ class Read(NamedTuple):
 def read(entries: Iterable[Entry]) -> list[Read]:
     """Return the entries that count, in their order, with the shapes of their texts."""
     found = []
+    shapes: dict[tuple[str, str], Shape] = {}
     for entry in entries:
         if entry.counts is not None and not entry.counts():
             continue
-        shape = entry.shape() if entry.shape is not None else analyse(entry.text, entry.dialect)
+        if entry.shape is not None:
+            shape = entry.shape()
+        else:
+            key = (entry.text, entry.dialect)
+            known = shapes.get(key)
+            shape = shapes.setdefault(key, analyse(*key)) if known is None else known
         found.append(Read(entry, shape, entry.kind or shape.kind))
     return found
 
@@ -41,12 +47,16 @@ def make_log(reads: Sequence[Read], root: Path, *, opened: Iterable[Opening], le
     """Return the groups of equal statements from one place, most frequent first, and openings of connections."""
     groups: dict[tuple[str, StatementKind, str, str], _Group] = {}
     repeated = set(repetitions(reads))
+    places: dict[int, _Place] = {}
+    known: dict[tuple[int, int, int, str], _Group] = {}
     for number, (entry, shape, kind) in enumerate(reads):
-        function, line = describe(entry.site, root)
-        key = (shape.fingerprint, kind, function, entry.driver)
-        if key not in groups:
-            groups[key] = _Group(shape)
-        groups[key].add(entry, shape, line, again=number in repeated)
+        place = places.get(id(entry.site)) or places.setdefault(id(entry.site), _Place.of(entry.site, root))
+        near = (id(shape), id(place), id(kind), entry.driver)  # much faster to hash
+        group = known.get(near)
+        if group is None:
+            key = (shape.fingerprint, kind, place.function, entry.driver)
+            group = known[near] = groups.setdefault(key, _Group(shape))
+        group.add(entry, shape, place, again=number in repeated)
     statements = [
         *(group.statement(*key) for key, group in groups.items()),
         *_connections("connect", opened, root),
@@ -79,10 +89,14 @@ def repetitions(reads: Sequence[Read]) -> list[int]:
     again: list[int] = []
     written: Counter[str] = Counter()
     seen: dict[tuple[str, int], tuple[int, ...]] = {}
+    known: dict[int, tuple[list[str], bool]] = {}
     for number, (entry, shape, kind) in enumerate(reads):
-        tables = [table.casefold() for table in shape.tables]
+        if id(shape) not in known:
+            volatile = _VOLATILE.search(shape.fingerprint) is not None
+            known[id(shape)] = [table.casefold() for table in shape.tables], volatile
+        tables, volatile = known[id(shape)]
         if kind is StatementKind.READ:
-            if _VOLATILE.search(shape.fingerprint):
+            if volatile:
                 continue
             state = (written[""], *(written[table] for table in tables))
             key = (shape.fingerprint, entry.digest)
@@ -101,6 +115,18 @@ def percentile(values: Sequence[int], share: float) -> int:
     return sorted(values)[math.ceil(share * len(values)) - 1] if values else 0
 
 
+class _Place(NamedTuple):
+    """A site, made readable."""
+
+    function: str
+    line: int
+    path: int
+
+    @classmethod
+    def of(cls, site: Site | None, root: Path) -> _Place:
+        return cls(*describe(site, root), 0 if site is None else site.path)
+
+
 class _Group:
     def __init__(self, shape: Shape) -> None:
         self._tables = shape.tables
@@ -112,17 +138,17 @@ class _Group:
         """What differs from turn to turn, by the way through the code and the line that it ends at."""
         self._advice: dict[str, None] = {}
 
-    def add(self, entry: Entry, shape: Shape, line: int, *, again: bool) -> None:
-        self._first_line = self._first_line or line
+    def add(self, entry: Entry, shape: Shape, place: _Place, *, again: bool) -> None:
+        self._first_line = self._first_line or place.line
         if again:
-            self._repeated_line = self._repeated_line or line
+            self._repeated_line = self._repeated_line or place.line
         self._count += 1
         self._repeated += again
         self._rows += entry.rows
         self._slowest = max(self._slowest, entry.nanoseconds)
         self._digests.add(entry.digest)
         if not (entry.batch or shape.batch):
-            self._ways[_way(entry.site), line].add(self._turn(entry))
+            self._ways[place.path, place.line].add(self._turn(entry))
         if isinstance(entry.finding, Finding):
             self._advice.update(dict.fromkeys(entry.finding.lines))
 
@@ -159,10 +185,6 @@ class Finding:
     """What a database says of a statement that it could execute better, in lines."""
 
     lines: tuple[str, ...]
-
-
-def _way(site: Site | None) -> int:
-    return 0 if site is None else site.path
 
 
 def _connections(what: str, openings: Iterable[Opening], root: Path) -> list[Statement]:

@@ -24,6 +24,8 @@ from pytest_perfguard.probes.watch.tape import Entry, Opening, Planner, Recordin
 
 _COUNTED = (StatementKind.READ, StatementKind.WRITE)
 
+_OF_GROUPS = frozenset({"n_plus_one", "batchable", "select_star"})
+
 _HUB = Hub(SOURCES, beside=(ForkedProcesses(), Programs(), Tasks(), Portals()))
 
 
@@ -73,22 +75,24 @@ class QueryProbe:
     def _values(self, token: Recording, reads: list[Read], leaked: list[Opening]) -> dict[str, int]:
         kinds = Counter(each.kind for each in reads)
         counted = [each for each in reads if each.kind in _COUNTED]
-        log = make_log(counted, self._root, opened=(), leaked=())
         values = {
             "queries": len(counted),
             "reads": kinds[StatementKind.READ],
             "writes": kinds[StatementKind.WRITE],
             "round_trips": sum(each.entry.trips for each in counted),
-            "duplicates": len(repetitions(reads)),
-            "n_plus_one": sum(statement.n_plus_one for statement in log.statements),
-            "batchable": sum(statement.batchable for statement in log.statements),
-            "select_star": sum(statement.count for statement in log.statements if statement.selects_star),
             "rows": sum(each.entry.rows for each in counted),
             "unindexed": len({each.shape.fingerprint for each in counted if isinstance(each.entry.finding, Finding)}),
             "connections_opened": len(token.openings),
             "connections_leaked": len(leaked),
             "pool_in_use": token.loans.most,
         }
+        if "duplicates" in self._names:
+            values["duplicates"] = len(repetitions(reads))
+        if not self._names.isdisjoint(_OF_GROUPS):
+            statements = make_log(counted, self._root, opened=(), leaked=()).statements
+            values["n_plus_one"] = sum(statement.n_plus_one for statement in statements)
+            values["batchable"] = sum(statement.batchable for statement in statements)
+            values["select_star"] = sum(statement.count for statement in statements if statement.selects_star)
         return {name: value for name, value in values.items() if name in self._names}
 
 

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from sys import _getframe
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 _PACKAGE = str(Path(__file__).resolve().parents[2])
 _FOREIGN_FOLDERS = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
@@ -58,16 +58,15 @@ CALLER: ContextVar[Site | None] = ContextVar("perfguard_caller", default=None)
 """Where what runs here, as another task or in another thread, was asked for; kept by `crossing`."""
 
 
-def locate(frame: FrameType | None, text: int | None = None) -> Site | None:
+def locate(frame: FrameType | None) -> Site | None:
     """Return the first place in the user's own code from `frame` outwards, None where there is none.
 
     Code of the standard library, of installed packages, of this package, of templates and without a file is not the
     user's. In a greenlet (SQLAlchemy's async engines) the walk goes on in the greenlet that waits for it, and where a
-    task or a call in another thread began, at what asked for it. `text` is for `locate_asking`.
+    task or a call in another thread began, at what asked for it.
     """
     whose = _WHOSE
     trail: list[Any] = []
-    add = trail.append
     waiting: Any = None
     while True:
         while frame is not None:
@@ -76,17 +75,14 @@ def locate(frame: FrameType | None, text: int | None = None) -> Site | None:
                 verdict = whose[code.co_filename]
             except KeyError:
                 verdict = _judge(code.co_filename)
-            if verdict:
-                if verdict == _USERS:
-                    if text is not None and not trail and waiting is None:
-                        _remember(text, frame)
-                    add(code)
-                    add(frame.f_lasti)
-                elif verdict == _OURS:
-                    if trail:  # what measures: from here on outwards nothing belongs to the measured call
-                        return Site(trail)
-                elif code.co_name in _CROSSINGS and CALLER.get() is not None:
-                    break
+            if verdict == _USERS:
+                trail.append(code)
+                trail.append(frame.f_lasti)
+            elif verdict == _OURS:
+                if trail:  # what measures: from here on outwards nothing belongs to the measured call
+                    return Site(trail)
+            elif verdict == _BRIDGE and code.co_name in _CROSSINGS and CALLER.get() is not None:
+                break
             frame = frame.f_back
         waiting = _outer_greenlet(waiting)
         if waiting is None:
@@ -98,43 +94,75 @@ def locate(frame: FrameType | None, text: int | None = None) -> Site | None:
     return Site(trail) if trail else None
 
 
+class _Way(NamedTuple):
+    """How something was asked before."""
+
+    depth: int
+    """Of the library's outermost frame, as `locate_asking` sees it."""
+    library: CodeType
+    offset: int
+    frames: tuple[tuple[CodeType, int | None], ...]
+    """Codes of all frames outside of that one, up to what measures, and offsets of the user's: those of others make no
+    difference."""
+    site: Site | None
+    """None where the walk did not end at what measures, and has to be made again."""
+
+
 def locate_asking(text: int) -> Site | None:
     """Return what `locate` does of the caller's caller, who asks something whose hash is `text`.
 
     A library's frames are passed over where the same was asked from as deep before, and by the same instruction of the
-    library: to look at a frame is dear, to count it is not.
+    library: to look at a frame is dear, to count it is not. What was asked on the same way as before gets the same
+    object.
     """
-    known = _NEAREST.get(text)
-    if known is not None:
-        depth, code, below, offset = known
-        try:
-            nearer = _getframe(depth)
-        except ValueError:  # not so deep this time
-            return locate(_getframe(2), text)
-        if nearer.f_code is below and nearer.f_lasti == offset:
-            outer = nearer.f_back
-            if outer is not None and outer.f_code is code:
-                return locate(outer)
-    return locate(_getframe(2), text)
+    known = _WAYS.get(text)
+    if known is None:
+        return _learn(text)
+    depth, library, place, frames, site = known
+    try:
+        frame: Any = _getframe(depth)
+    except ValueError:  # not so deep this time
+        return _learn(text)
+    if frame.f_code is not library or frame.f_lasti != place:
+        return _learn(text)
+    if site is None:
+        return locate(frame.f_back)
+    for code, offset in frames:
+        frame = frame.f_back
+        if frame is None or frame.f_code is not code or (offset is not None and frame.f_lasti != offset):
+            return _learn(text)
+    return site
 
 
-_NEAREST: dict[int, tuple[int, CodeType, CodeType, int]] = {}
-"""For hashes of texts: how deep the library's outermost frame lay, what was executed around it, in it, and where."""
-_DEEPEST = 100
+_WAYS: dict[int, _Way] = {}
+"""The last way of each text, by its hash."""
 _TEXTS = 10_000
 
 
-def _remember(text: int, frame: FrameType) -> None:
-    nearer = _getframe(2)
-    for depth in range(_DEEPEST):
-        outer = nearer.f_back
-        if outer is frame:
-            if len(_NEAREST) > _TEXTS:
-                _NEAREST.clear()
-            _NEAREST[text] = (depth, frame.f_code, nearer.f_code, nearer.f_lasti)
-        if outer is None or outer is frame:
-            return
-        nearer = outer
+def _learn(text: int) -> Site | None:
+    """Return where `locate_asking` was called from, and remember the way."""
+    nearest: FrameType | None = _getframe(3)
+    depth, library = 1, None
+    while nearest is not None and _whose(nearest) != _USERS:
+        if _is_crossing(nearest):
+            return locate(nearest)
+        depth, library = depth + 1, nearest
+        nearest = nearest.f_back
+    site = locate(nearest)
+    if nearest is None or library is None or site is None:
+        return site
+    frames: list[tuple[CodeType, int | None]] = []
+    frame: FrameType | None = nearest
+    while frame is not None and _whose(frame) != _OURS and not _is_crossing(frame):
+        frames.append((frame.f_code, frame.f_lasti if _whose(frame) == _USERS else None))
+        frame = frame.f_back
+    if len(_WAYS) > _TEXTS:
+        _WAYS.clear()
+    if frame is not None and _whose(frame) == _OURS:
+        _WAYS[text] = _Way(depth, library.f_code, library.f_lasti, (*frames, (frame.f_code, None)), site)
+    else:
+        _WAYS[text] = _Way(depth, library.f_code, library.f_lasti, (), None)
+    return site
 
 
 def describe(place: Site | None, root: Path) -> tuple[str, int]:
@@ -152,6 +180,18 @@ _CROSSINGS = frozenset({"thread_handler", "_run"})
 
 _WHOSE: dict[str, int] = {}
 """Verdicts on file names: a process has few of them, and a dictionary is all that a frame may cost."""
+
+
+def _is_crossing(frame: FrameType) -> bool:
+    return _whose(frame) == _BRIDGE and frame.f_code.co_name in _CROSSINGS
+
+
+def _whose(frame: FrameType) -> int:
+    filename = frame.f_code.co_filename
+    try:
+        return _WHOSE[filename]
+    except KeyError:
+        return _judge(filename)
 
 
 def _judge(filename: str) -> int:

@@ -6,7 +6,7 @@ import sys
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
-from marshal import dumps
+from marshal import dumps, loads
 from time import perf_counter_ns
 from typing import Any, NamedTuple, Protocol
 
@@ -52,20 +52,37 @@ class Entry:
     """What a planner found."""
     unit: int = 0
     """Number of what a mapper carries out in one go (a flush), for its caller's one word; 0 for none."""
-    values: dict[int | str, int] | None = None
-    """Hashes of the parameters by position or name; kept only of texts that may ask for one page of a list."""
     busy: bool = False
+    _given: bytes | None = None
+    """The parameters as they were, written down; None where that is not possible."""
+    _digest: int | None = None
+    _values: dict[int | str, int] | None = None
 
     def __init__(
         self, text: str, digest: int, site: Site | None, dialect: str, driver: str, layers: ContextVar[Any]
     ) -> None:
         self.text = text
-        self.digest = digest
-        """Tells parameters apart; the parameters themselves are not kept."""
+        self._digest = digest
         self.site = site
         self.dialect = dialect
         self.driver = driver
         self._layers = layers
+
+    @property
+    def digest(self) -> int:
+        """Return what tells parameters apart."""
+        if self._digest is None:
+            self._digest = hash((self.text, self._given))
+        return self._digest
+
+    @digest.setter
+    def digest(self, value: int) -> None:
+        self._digest = value
+
+    @property
+    def values(self) -> dict[int | str, int] | None:
+        """Return hashes of the parameters by position or name, for texts that ask for one page of a list."""
+        return self._values if self._given is None else hashes(loads(self._given))  # noqa: S302 - our own
 
     def __enter__(self) -> Entry:
         layers = self._layers
@@ -79,6 +96,10 @@ class Entry:
         self.nanoseconds = perf_counter_ns() - self._began
         self.busy = False
         self._layers.set(self._before)
+
+
+_make: Callable[[type[Entry]], Entry] = object.__new__
+"""Faster than calling the class; `Tape.write` sets what `__init__` would."""
 
 
 class _Layer:
@@ -163,11 +184,31 @@ class Recording:
 class Tape:
     """Hands each statement to every block that is recording; the outermost layer that knows of it wins."""
 
-    __slots__ = ("_layers", "_recordings", "_row_watchers", "counts_rows", "planner")
+    __slots__ = (
+        "_appends",
+        "_layers",
+        "_recordings",
+        "_row_watchers",
+        "carriers",
+        "counts_rows",
+        "current",
+        "planner",
+        "simple",
+        "stand_ins",
+    )
 
     def __init__(self, name: str = "queries") -> None:
         self._recordings: tuple[Recording, ...] = ()
+        self._appends: tuple[Callable[[Entry], None], ...] = ()
         self._layers: ContextVar[Entry | _Layer | None] = ContextVar(f"perfguard_{name}", default=None)
+        self.current: Callable[[], Entry | _Layer | None] = self._layers.get
+        """Returns the layer that is at work here; one that is not `busy` is no more."""
+        self.carriers: dict[type, Callable[[Any, str, Any], Any]] = {}
+        """By the types of cursors: what executes a text with parameters on one, past all layers beneath."""
+        self.stand_ins: dict[type, type] = {}
+        """Types of cursors that are handed out in the place of others, which are their values."""
+        self.simple = True
+        """Whether nobody wants more than statements and their times."""
         self._row_watchers: list[Callable[[bool], None]] = []
         self.counts_rows = False
         """Whether any block wants to know how many rows came back."""
@@ -189,12 +230,14 @@ class Tape:
 
     def _set(self, recordings: tuple[Recording, ...]) -> None:
         self._recordings = recordings
+        self._appends = tuple(recording.entries.append for recording in recordings)
         counts_rows = any(recording.counts_rows for recording in recordings)
         if counts_rows != self.counts_rows:
             self.counts_rows = counts_rows
             for watcher in self._row_watchers:
                 watcher(counts_rows)
         self.planner = next((recording.planner for recording in recordings if recording.planner is not None), None)
+        self.simple = self.planner is None and not counts_rows
 
     def watch_rows(self, watcher: Callable[[bool], None]) -> Callable[[], None]:
         """Call `watcher` when rows are to be counted, or no more; return what ends this, and calls it a last time."""
@@ -218,23 +261,26 @@ class Tape:
         """Hide from the layers below what is executed in a `with` block of the result."""
         return _Layer(self._layers)
 
-    def write(self, text: str, parameters: object, *, dialect: str, driver: str) -> Entry:
+    def write(self, text: str, parameters: object, dialect: str, driver: str) -> Entry:
         """Write down one execution and return it, for `with entry:` around what carries it out.
 
-        Costs a few microseconds and never raises. Ask `hidden` before.
+        Costs a microsecond or two and never raises. Ask `hidden` before.
         """
+        entry = _make(Entry)
+        entry.text = text
+        entry.dialect = dialect
+        entry.driver = driver
+        entry._layers = self._layers
         try:
             # Much faster than repr, runs no code of the user's; and this version writes the same for what is equal.
-            digest = hash((text, dumps(parameters, 0)))  # type: ignore[arg-type]
+            entry._given = dumps(parameters, 0)  # type: ignore[arg-type]
         except ValueError:
-            digest = _digest(text, parameters, self)
-        key = hash(text)
-        entry = Entry(text, digest, locate_asking(key), dialect, driver, self._layers)
-        paged = PAGED.get(key)
-        if paged or (paged is None and may_be_page(text)):
-            entry.values = hashes(parameters)
-        for recording in self._recordings:
-            recording.entries.append(entry)
+            entry._digest = _digest(text, parameters, self)
+            paged = PAGED.get(hash(text))
+            entry._values = hashes(parameters) if paged or (paged is None and may_be_page(text)) else None
+        entry.site = locate_asking(hash(text))
+        for append in self._appends:
+            append(entry)
         return entry
 
     def above(self) -> Entry | None:

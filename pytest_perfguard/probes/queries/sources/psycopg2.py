@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Iterable
+from itertools import compress
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -137,7 +138,8 @@ def _plain_ones(kinds: Iterable[type]) -> tuple[list[Any], list[Any]]:
     plain = classes().plain_connection
     wanted = {plain, *kinds}
     # Instances of types that are written in C do not refer to these: there is no shorter way to them.
-    found = [each for each in gc.get_objects() if type(each) in wanted]
+    everything = gc.get_objects()
+    found = list(compress(everything, map(wanted.__contains__, map(type, everything))))
     return [each for each in found if type(each) is plain], [each for each in found if type(each) is not plain]
 
 

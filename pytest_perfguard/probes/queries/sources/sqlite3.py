@@ -120,6 +120,7 @@ def _wrap(original: Any) -> Any:
         else:
             kwargs["factory"] = ours.variant(kwargs.get("factory", ours.plain))
         connection = original(*args, **kwargs)
+        ours.enlist(connection)
         tracer = ours.tracer
         if tracer is not None:
             if not tracer.tape.hidden():

@@ -9,7 +9,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from threading import get_ident
 from typing import Any
 
@@ -44,7 +44,11 @@ class Tracer:
         """Known ones, kept for the block: one that is opened in it could be taken for them, by its id."""
         self.traces: dict[int, _Trace] = {}
         """The callbacks by the ids of their connections."""
+        self.pausable: dict[int, _Trace] = {}
+        """Those that can be off while a method of ours executes, since SQLite writes each text out for them with its
+        values; but for those that are off just now."""
         self._followed: list[_Trace] = []
+        self._set: Callable[..., None] = sys.modules["sqlite3"].Connection.set_trace_callback
 
     def follow(self, connection: Any, *, watched: bool) -> bool:
         """Let the statements of `connection` run past the tape; False where its thread forbids that.
@@ -54,22 +58,46 @@ class Tracer:
         if not watched:  # those of ours are told by their class
             self.known.add(id(connection))
         before = gc.get_referents(connection)
-        trace = _Trace(self.tape, self.busy, connection, watched=watched)
+        trace = _Trace(self.tape, self.busy, connection, self._forget, watched=watched)
         try:
-            connection.set_trace_callback(trace)
+            self._set(connection, trace)
         except Exception:  # noqa: BLE001 - sqlite3.ProgrammingError, without importing sqlite3
             return follows(connection)
         users = _missing(before, gc.get_referents(connection))
         trace.users = users.users if isinstance(users, _Trace) else users
         self._followed.append(trace)
         self.traces[id(connection)] = trace
+        if watched and trace.users is None:
+            self.pausable[id(connection)] = trace
         if not watched:
             self.held.append(connection)
         return True
 
+    def resume(self, connection: Any, trace: _Trace) -> None:
+        """Put a callback on again that was taken out of `pausable` and off."""
+        if trace.ended:  # in another thread, or by a callback of the user's
+            return
+        self.pausable[id(connection)] = trace
+        try:  # noqa: SIM105 - `suppress` costs more than all of this
+            self._set(connection, trace)
+        except Exception:  # noqa: BLE001, S110 - it was closed meanwhile
+            pass
+
+    def yield_to_user(self, connection: Any) -> None:
+        """Leave `connection` to the callback that its user has set just now."""
+        self.pausable.pop(id(connection), None)
+        trace = self.traces.get(id(connection))
+        if trace is not None:
+            trace.ended = True
+
+    def _forget(self, key: int, _reference: object) -> None:
+        self.pausable.pop(key, None)
+        self.traces.pop(key, None)
+
     def release(self) -> None:
         """Take all callbacks away."""
         self.held.clear()
+        self.pausable.clear()
         self.traces.clear()
         while self._followed:
             trace = self._followed.pop()
@@ -78,7 +106,7 @@ class Tracer:
             try:
                 connection.in_transaction  # noqa: B018 - raises where it was closed meanwhile
                 if trace in gc.get_referents(connection):
-                    connection.set_trace_callback(trace.users)
+                    self._set(connection, trace.users)
                 elif not trace.watched:
                     self.tape.remark(_REPLACED)
             except Exception:  # noqa: BLE001, S112
@@ -89,12 +117,13 @@ class Tracer:
 def silence(connection: Any) -> Iterator[None]:
     """Keep what is executed in the block from any trace callback of `connection`, the user's too."""
     before = gc.get_referents(connection)
-    connection.set_trace_callback(None)
+    set_callback = sys.modules["sqlite3"].Connection.set_trace_callback
+    set_callback(connection, None)
     callback = _missing(before, gc.get_referents(connection))
     try:
         yield
     finally:
-        connection.set_trace_callback(callback)
+        set_callback(connection, callback)
 
 
 def follows(connection: Any) -> bool:
@@ -103,40 +132,24 @@ def follows(connection: Any) -> bool:
 
 
 class _Trace:
-    def __init__(self, tape: Tape, busy: set[tuple[int, int]], connection: Any, *, watched: bool) -> None:
+    def __init__(
+        self,
+        tape: Tape,
+        busy: set[tuple[int, int]],
+        connection: Any,
+        forget: Callable[[int, object], None],
+        *,
+        watched: bool,
+    ) -> None:
         self.users: Callable[[str], object] | None = None
         self.watched = watched
-        self.connection: Callable[[], Any] = _refer(connection)
+        self.connection: Callable[[], Any] = _refer(connection, forget)
         self._identity = id(connection)
         self._tape = tape
         self._busy = busy
         self._last: tuple[str, int, int] = ("", 0, 0)
         self.ended = False
-        self._place = 0
-
-    def pause(self, connection: Any) -> bool:
-        """Take the callback off for what need not be seen: SQLite writes each text out for it, with its values.
-
-        False where a callback of the user's is on, where there is none of ours, or where this thread may not do so.
-        """
-        held = gc.get_referents(connection)
-        try:
-            if held[self._place] is self and self.users is None:
-                connection.set_trace_callback(None)
-                return True
-            self._place = held.index(self)
-        except Exception:  # noqa: BLE001, S110 - sqlite3.ProgrammingError, without importing sqlite3
-            pass
-        return False
-
-    def resume(self, connection: Any) -> None:
-        """Put it on again after `pause`."""
-        if self.ended:  # in another thread
-            return
-        try:  # noqa: SIM105 - `suppress` costs more than all of this
-            connection.set_trace_callback(self)
-        except Exception:  # noqa: BLE001, S110
-            pass
+        """Whether it is not to be set again."""
 
     def __call__(self, sql: str) -> None:
         self._record(sql)
@@ -176,9 +189,9 @@ class _Trace:
             return _has_actions(self.connection())
 
 
-def _refer(connection: Any) -> Callable[[], Any]:
+def _refer(connection: Any, forget: Callable[[int, object], None]) -> Callable[[], Any]:
     try:
-        return weakref.ref(connection)
+        return weakref.ref(connection, partial(forget, id(connection)))
     except TypeError:  # one of sqlite3's own type
         return lambda: connection
 

@@ -7,10 +7,17 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import orm
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.engine.events import DialectEvents
 from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.orm.unitofwork import UOWTransaction
+from sqlalchemy.pool import Pool
 
 from pytest_perfguard.model import StatementKind as Kind
 from pytest_perfguard.probes.queries import QueryProbe
+from pytest_perfguard.probes.queries.sources.sqlalchemy import with_subclasses
 
 ROOT = Path(__file__).parents[4]
 HERE = Path(__file__).relative_to(ROOT).as_posix()
@@ -137,20 +144,83 @@ def test_errors_pass_through(engine):
     assert read(call).values["reads"] == 1
 
 
+def attributes():
+    kinds = [kind for kind in with_subclasses(Dialect) if kind is not Dialect]
+    owners = [*kinds, DialectEvents, UOWTransaction, Pool]
+    return [dict(vars(owner)) for owner in owners], set(vars(Dialect)), Dialect.__dict__.get("_has_events")
+
+
 def test_nothing_is_left_behind(engine):
     def state():
-        return Dialect.__dict__.get("_has_events"), engine._has_events, engine.dialect._has_events
+        return attributes(), engine._has_events, engine.dialect._has_events
+
+    before = state()
+    execute = DefaultDialect.do_execute
+    token = PROBE.start()
+    assert DefaultDialect.do_execute is not execute
+    with engine.connect() as connection:
+        connection.execute(sa.text("SELECT 1"))
+    PROBE.stop(token)
+    assert DefaultDialect.do_execute is execute
+    assert state() == before
+
+
+def test_listeners_of_ours_come_with_the_users_and_go(engine):
+    def listen(*_args):
+        return None
 
     def listeners():
         return [list(getattr(engine.dialect.dispatch, name)) for name in ("do_execute", "do_executemany")]
 
-    before = state()
-    token = PROBE.start()
-    assert engine.dialect._has_events
-    assert any(listeners())
-    PROBE.stop(token)
-    assert state() == before == (False, False, False)
-    assert not any(listeners())
+    other = make_engine()
+    before = attributes()
+    sa.event.listen(other, "do_execute", listen)
+    try:
+        token = PROBE.start()
+        assert engine.dialect._has_events
+        assert all(listeners())
+        PROBE.stop(token)
+        assert attributes() == before
+        assert not any(listeners())
+    finally:
+        sa.event.remove(other, "do_execute", listen)
+        other.dispose()
+
+
+def test_a_dialect_that_is_defined_in_the_block_is_seen():
+    def call():
+        class Own(SQLiteDialect_pysqlite):
+            name = "own"
+            supports_statement_cache = True
+
+            def do_execute(self, cursor, statement, parameters, context=None):
+                cursor.execute(statement, parameters)
+
+        registry.impls["own"] = lambda: Own
+        try:
+            own = sa.create_engine("own://")
+            with own.connect() as connection:
+                connection.execute(sa.text("SELECT :a"), {"a": 1})
+                connection.execute(sa.text("SELECT :a"), [{"a": 1}])
+            own.dispose()
+        finally:
+            del registry.impls["own"]
+
+    reading = read(call)
+    assert (reading.values["reads"], reading.queries.driver) == (2, "sqlalchemy+pysqlite")
+
+
+def test_an_error_in_a_driver_beneath_leaves_the_next_statement_counted_once(engine):
+    def call():
+        with engine.connect() as connection:
+            for sql in ("SELECT 1", "SELECT a FROM missing", "SELECT 1"):
+                try:
+                    connection.execute(sa.text(sql))
+                except sa.exc.OperationalError:
+                    connection.rollback()
+            connection.connection.cursor().execute("SELECT 1")
+
+    assert read(call).values["reads"] == 4
 
 
 def test_a_listener_that_came_meanwhile_stays():

@@ -422,6 +422,33 @@ def test_connections_opened_past_connect_undermine_the_count():
     assert not read(lambda: None).notes
 
 
+def test_all_objects_are_gone_through_only_where_a_connection_may_have_come_past_connect(monkeypatch):
+    gc.collect()
+    walks = []
+    find = gc.get_referrers
+
+    def walk(*objects):
+        if sqlite3.Connection in objects:
+            walks.append(len(objects))
+        return find(*objects)
+
+    with watching(wanted=True), closing(sqlite3.connect(":memory:")) as connection:
+        read(lambda: None)
+        monkeypatch.setattr(gc, "get_referrers", walk)
+        assert read(lambda: connection.execute("SELECT 1")).values["queries"] == 1
+        assert read(lambda: sqlite3.Cursor(connection).execute("SELECT 1")).values["queries"] == 1
+        assert not walks
+        opened = []
+        assert len(read(lambda: opened.append(sqlite3.Connection(":memory:"))).notes) == 1
+        assert len(walks) == 1
+        assert read(lambda: opened[0].execute("SELECT 1")).values["queries"] == 1
+        opened.pop().close()
+        read(lambda: None)
+        walks.clear()
+        assert not read(lambda: None).notes
+        assert not walks
+
+
 def test_the_users_own_trace_goes_on(db):
     mine = []
     connection = db()
