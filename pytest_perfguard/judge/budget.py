@@ -11,12 +11,13 @@ from pytest_perfguard.judge.policy import Policy
 from pytest_perfguard.judge.statements import diff, explain
 from pytest_perfguard.model.budget import Budget
 from pytest_perfguard.model.measurement import Measurement
-from pytest_perfguard.model.metric import OF_QUERIES, Better, Metric, Nature
+from pytest_perfguard.model.metric import OF_QUERIES, Better, Metric, Nature, Reduce
 from pytest_perfguard.model.note import Note
 from pytest_perfguard.model.queries import COUNTED, QueryLog, StatementKind
 from pytest_perfguard.model.sample import Series
 from pytest_perfguard.model.verdict import Interval, Outcome, Verdict
 from pytest_perfguard.stats.location import median_interval, widen
+from pytest_perfguard.stats.slope import Slope, estimate_slope
 from pytest_perfguard.stats.spread import Spread, add, few_rounds
 
 
@@ -76,6 +77,10 @@ def judge_budget(
         over, within = high < limit, low >= limit
     else:
         over, within = low > limit, high <= limit
+    visible = None
+    if metric.reduce is Reduce.SLOPE:
+        growth = _growth(series, policy)
+        within, visible = within or growth.value <= limit + growth.resolution, growth.visible
     outcome = Outcome.OVER_BUDGET if over else Outcome.PASSED if within else Outcome.INCONCLUSIVE
     verdict = Verdict(
         key=measurement.key,
@@ -84,9 +89,9 @@ def judge_budget(
         outcome=outcome,
         value=value,
         limit=limit,
-        sentence=sentence.budget(measurement.key, metric, outcome, value, limit, budget, len(series)),
+        sentence=sentence.budget(measurement.key, metric, outcome, value, limit, budget, len(series), visible),
         details=_details(budget, measurement, before) if over else (),
-        notes=(_more_rounds(len(series)),) if outcome is Outcome.INCONCLUSIVE else (),
+        notes=(_more_rounds(len(series), metric),) if outcome is Outcome.INCONCLUSIVE else (),
     )
     lenient = metric.nature is Nature.TIMED and measurement.contended and not policy.contended_fails
     return policy.settle(verdict, lenient=lenient)
@@ -120,7 +125,10 @@ def _undermines(note: Note, metric: str) -> bool:
 
 def _interval(series: Series, spread: Spread | None, policy: Policy) -> Interval:
     """Return a series' value: the median's interval, and with a `spread` what another run may differ besides."""
-    if series.metric.nature is Nature.EXACT:
+    if series.metric.reduce is Reduce.SLOPE:
+        growth = _growth(series, policy)
+        return Interval(value=growth.value, low=growth.low, high=growth.high, confidence=policy.budget_confidence)
+    if series.metric.nature is Nature.EXACT or not any(series.values):  # what did not happen took no time, for certain
         value = series.reduced()
         return Interval(value=value, low=value, high=value, confidence=1.0)
     center, low, high = median_interval(series.per_call(), confidence=policy.budget_confidence)
@@ -130,6 +138,11 @@ def _interval(series: Series, spread: Spread | None, policy: Policy) -> Interval
             low, high, add(spread, relative), seconds / series.iterations, confidence=policy.budget_confidence
         )
     return Interval(value=center, low=low, high=high, confidence=policy.budget_confidence)
+
+
+def _growth(series: Series, policy: Policy) -> Slope:
+    slack = series.metric.tolerance.absolute
+    return estimate_slope(series.per_call(), confidence=policy.budget_confidence, slack=slack)
 
 
 def _invalid(measurement: Measurement, metric: Metric, budget: Budget, reason: str, notes: tuple[Note, ...]) -> Verdict:
@@ -144,8 +157,10 @@ def _invalid(measurement: Measurement, metric: Metric, budget: Budget, reason: s
     )
 
 
-def _more_rounds(rounds: int) -> Note:
-    if rounds == 1:
+def _more_rounds(rounds: int, metric: Metric) -> Note:
+    if metric.reduce is Reduce.SLOPE:
+        remedy = "it rose, but not steadily: call the function some times before, so that what it keeps once is there"
+    elif rounds == 1:
         remedy = "measure it more often with @pytest.mark.perf(rounds=5), or with the perf fixture"
     else:
         remedy = "raise the budget, or store runs so that the noise of this machine is known better"

@@ -54,9 +54,10 @@ def no_baseline(key: Key, metric: Metric, against: str) -> str:
 
 
 def budget(
-    key: Key, metric: Metric, outcome: Outcome, value: Interval, limit: float, source: Budget, rounds: int
+    key: Key, metric: Metric, outcome: Outcome, value: Interval, limit: float, source: Budget, rounds: int,
+    visible: float | None = None,
 ) -> str:  # fmt: skip
-    """Return the sentence on a budget."""
+    """Return the sentence on a budget; of one on growth `visible` is what would have shown."""
     shown, allowed = render(value.value, metric.unit), render(limit, metric.unit)
     if metric.name == "scaling" and outcome is Outcome.OVER_BUDGET:
         many = value.value != 1
@@ -73,6 +74,10 @@ def budget(
         Outcome.INCONCLUSIVE: "is too close to its budget to tell",
     }[outcome]
     counted = f"; {rounds} {_plural(rounds, 'round')}" if interval else ""
+    if visible is not None:
+        shown, interval = f"resident memory grew by {shown} a call", f"{interval} over {rounds} calls"
+        over = outcome is Outcome.OVER_BUDGET
+        counted = "" if over else f"; growth of {render(visible, metric.unit)} a call would have shown"
     place = f"; budget from {source.origin}" if source.origin else ""
     return f"{metric.name} of {key} {judged}: {shown}{interval}, budget {allowed}{counted}{place}"
 

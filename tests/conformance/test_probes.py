@@ -9,7 +9,10 @@ from pytest_perfguard.probes.clock import ClockProbe
 from pytest_perfguard.registry import Registry
 from pytest_perfguard.testing import FakeClock, ScriptedProbe, check_probe
 
-BUILT_IN = ["memory", "retained", "result_size", "queries", "calls", *(["work"] if sys.version_info >= (3, 12) else [])]
+BUILT_IN = [
+    *("memory", "retained", "result_size", "rss", "rss_growth", "gc_pause", "leaked"),
+    *("queries", "calls", *(["work"] if sys.version_info >= (3, 12) else [])),
+]
 
 
 @pytest.mark.parametrize("metric", BUILT_IN)
