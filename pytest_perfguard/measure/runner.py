@@ -11,7 +11,7 @@ import gc
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_perfguard.errors import ProbeError
@@ -23,7 +23,7 @@ from pytest_perfguard.measure.observation import log_of, to_series
 from pytest_perfguard.measure.plan import BLOCK_SECONDS, MINIMUM_ROUNDS, Call, Plan, Progress
 from pytest_perfguard.model.budget import Method
 from pytest_perfguard.model.measurement import Measurement
-from pytest_perfguard.model.metric import REFERENCE
+from pytest_perfguard.model.metric import OF_LEFT, REFERENCE
 from pytest_perfguard.model.note import Note
 from pytest_perfguard.model.protocols import Probe, Reading, Stage, StagedProbe
 from pytest_perfguard.model.sample import Series
@@ -113,15 +113,28 @@ class Runner:
     def _procedure(self, caller: Caller, plan: Plan) -> Procedure:
         """Yield the blocks of a measurement, receive what was read, and return result and measurement."""
         disturbed = disturbances()
-        with _collector(on=plan.method.gc):
-            result, timing, notes = yield from self.timing(caller, plan)
-        made = max((len(each) * each.iterations for each in timing if each.metric is not REFERENCE), default=0)
         passes: list[Reading] = []
-        series = [*timing]
-        for probe in plan.probes:
-            readings = yield from _pass(probe, made)
-            series.extend(to_series(probe.metrics, readings))
+        counted: list[Series] = []
+        first: Reply | None = None
+        early = [probe for probe in plan.probes if comes_early(probe)]
+        if early:
+            with _collector(on=plan.method.gc):
+                first = yield Block(self.clock, 1)
+        for probe in early:
+            readings = yield from _pass(probe, 1)
+            counted.extend(to_series(probe.metrics, readings))
             passes.extend(readings)
+        limited, reasons = _spare(plan, counted)
+        with _collector(on=plan.method.gc):
+            result, timing, notes = yield from self.timing(caller, limited)
+        made = max((len(each) * each.iterations for each in timing if each.metric is not REFERENCE), default=0)
+        for probe in plan.probes:
+            if probe not in early:
+                readings = yield from _pass(probe, made)
+                counted.extend(to_series(probe.metrics, readings))
+                passes.extend(readings)
+        series = [*timing, *counted]
+        result, notes = result if first is None else first.result, (*notes, *reasons)
         measurement = Measurement(
             key=plan.key,
             group=plan.method.group,
@@ -191,6 +204,27 @@ class Runner:
             if wanted <= iterations * 1.25 or self._now() >= deadline:
                 return iterations
             iterations = wanted
+
+
+def comes_early(probe: Probe) -> bool:
+    """Return whether the pass of `probe` comes before the clock's thousands of calls, which pile up what they leave."""
+    return bool(getattr(probe, "early", False))
+
+
+def _spare(plan: Plan, counted: Sequence[Series]) -> tuple[Plan, tuple[Note, ...]]:
+    """Return the plan with few calls for the clock, and why, where each call leaves what a process has little of."""
+    left = [each.metric.name for each in counted if each.metric.name in _SCARCE and each.reduced() > 0]
+    if not left:
+        return plan, ()
+    note = Note(
+        code="timed-briefly",
+        message=f"each call leaves something ({', '.join(left)}), so it was timed {MINIMUM_ROUNDS} times only",
+        remedy="mend the leak, and measure again",
+    )
+    return replace(plan, method=replace(plan.method, rounds=MINIMUM_ROUNDS, iterations=1, warmup=0)), (note,)
+
+
+_SCARCE = OF_LEFT | {"connections_leaked"}
 
 
 def _pass(probe: Probe, made: int) -> Generator[Block, Reply, list[Reading]]:

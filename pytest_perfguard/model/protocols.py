@@ -32,6 +32,9 @@ class Reading:
 class Probe(Protocol):
     """An instrument around a call: stateless and nestable, all state is in the token.
 
+    One that looks for what calls leave behind may have an attribute `early`, which is true: its pass then comes before
+    the many calls of the clock.
+
     `start` raises `ProbeError` where it does not work. After `stop`, which is called once for each token, also when the
     measured call raised, nothing of the probe is left in the process.
     """

@@ -33,6 +33,7 @@ class RetainedProbe:
     wants_result: bool = False
     warmup: int = 3
     rounds: int = 2
+    early: bool = True
 
     def __init__(self) -> None:
         self._counting = CountingProbe()

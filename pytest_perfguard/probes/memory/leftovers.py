@@ -75,6 +75,7 @@ class LeftoverProbe:
     wants_result: bool = False
     warmup: int = 1
     rounds: int = 2
+    early: bool = True
 
     def start(self) -> _Token:
         """Collect garbage, and look what there is."""

@@ -84,6 +84,7 @@ class GrowthProbe:
     wants_result: bool = False
     warmup: int = 5
     rounds: int = 60
+    early: bool = True
 
     def __init__(self) -> None:
         # What is kept of the first call and not of the last would be growth itself: the readings are made before.

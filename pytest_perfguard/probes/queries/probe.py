@@ -48,6 +48,7 @@ class QueryProbe:
         wanted = [metrics_of.BUILTIN[name] for name in sorted(set(metrics)) if name in _EXACT]
         self.metrics: tuple[Metric, ...] = tuple(dict.fromkeys((QUERIES, READS, WRITES, *wanted)))
         self._names = frozenset(metric.name for metric in self.metrics)
+        self.early = "connections_leaked" in self._names
 
     def start(self) -> Recording:
         """Record from now on; libraries that are imported later in the block are watched from their import on."""

@@ -1,4 +1,7 @@
-"""Budgets on memory cost the clock nothing: its rounds come first, and nothing of the other instruments is on then."""
+"""Budgets on memory cost the clock nothing: nothing of their instruments is on in its rounds, or left by then.
+
+What looks for leaks comes before the clock, as the clock's many calls would pile them up; all else comes after it.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import threading
 from pytest_perfguard.measure.plan import Call, Plan
 from pytest_perfguard.measure.runner import Runner
 from pytest_perfguard.model import Key, Method
+from pytest_perfguard.probes.clock import ClockProbe
 from pytest_perfguard.registry import Registry
 
 MEMORY = ("memory", "retained", "result_size", "leaked", "gc_pause", "rss")
@@ -36,16 +40,40 @@ def circumstances():
     )
 
 
+class Watched(ClockProbe):
+    """Tells when it is at work."""
+
+    at_work = False
+
+    def start(self):
+        type(self).at_work = True
+        return super().start()
+
+    def stop(self, token, result=None):
+        type(self).at_work = False
+        return super().stop(token, result)
+
+
 def seen_in_rounds(metrics):
-    seen = []
-    measure(lambda: seen.append(circumstances()), metrics, rounds=ROUNDS, iterations=1, warmup=1)
-    assert len(seen) > ROUNDS + len(metrics)
-    return seen[: ROUNDS + 1]
+    """Return the circumstances of the calls that the clock times, and the number of those of other instruments."""
+    seen, others = [], []
+    registry = Registry()
+    plan = Plan(key=Key(test="test_x"), method=Method(rounds=ROUNDS, iterations=1), probes=registry.probes(metrics))
+
+    def work():
+        (seen if Watched.at_work else others).append(circumstances())
+
+    Runner(Watched()).measure(Call(func=work), plan)
+    assert len(seen) >= ROUNDS
+    return set(seen), len(others)
 
 
-def test_the_rounds_of_the_clock_come_first_and_see_the_same_process():
+def test_calls_that_the_clock_times_see_the_same_process_with_budgets_on_memory():
     measure(list, MEMORY)  # what is imported and made once
-    assert set(seen_in_rounds(MEMORY)) == set(seen_in_rounds(()))
+    with_budgets, others = seen_in_rounds(MEMORY)
+    without, none = seen_in_rounds(())
+    assert with_budgets == without
+    assert (others > len(MEMORY), none) == (True, 0)
 
 
 def test_the_instruments_come_in_the_order_of_what_they_disturb():
