@@ -39,7 +39,7 @@ _PROBES = {
     "instructions": "pytest_perfguard.probes.instructions:InstructionProbe",
     "callgrind": _CALLGRIND_PROBE,
     **dict.fromkeys(("gc_collections", "gc_pause"), f"{_MEMORY}.collector:CollectorProbe"),
-    "retained": f"{_MEMORY}.blocks:RetainedProbe",
+    "retained": f"{_MEMORY}.retained:RetainedProbe",
     **dict.fromkeys(sorted(OF_LEFT), f"{_MEMORY}.leftovers:LeftoverProbe"),
     "result_size": f"{_MEMORY}.size:SizeProbe",
     "rss": f"{_MEMORY}.resident:ResidentProbe",

@@ -150,14 +150,14 @@ def by_probe(call: Callable[[], Truth], probe: Any, metric: str) -> tuple[int, T
 
 def by_memory(call: Callable[[], Truth]) -> tuple[int, Truth]:
     """Read as the metric `memory` does."""
-    from pytest_perfguard.probes.memory.peak import PeakProbe
+    from pytest_perfguard.probes.memory.peak.probe import PeakProbe
 
     return by_probe(call, PeakProbe(), "memory")
 
 
 def by_memory_here(call: Callable[[], Truth]) -> tuple[int, Truth]:
     """Read as the metric `memory` does where no copy of the process can be made."""
-    from pytest_perfguard.probes.memory import child
+    from pytest_perfguard.probes.memory.peak import child
 
     def refuse() -> None:
         raise child.Unsafe("it is not wanted" if call is not run_program else "it starts a program")
@@ -168,7 +168,7 @@ def by_memory_here(call: Callable[[], Truth]) -> tuple[int, Truth]:
 
 def by_heap(call: Callable[[], Truth]) -> tuple[int, Truth]:
     """Read as the metric `heap` does."""
-    from pytest_perfguard.probes.memory.heap import HeapProbe
+    from pytest_perfguard.probes.memory.heap.probe import HeapProbe
 
     return by_probe(call, HeapProbe(), "heap")
 
@@ -230,7 +230,7 @@ def cost(size: str) -> list[float]:
         for name in ("numpy", "django.db.models", "sqlalchemy.orm"):
             with contextlib.suppress(ImportError):
                 __import__(name)
-    from pytest_perfguard.probes.memory.peak import PeakProbe
+    from pytest_perfguard.probes.memory.peak.probe import PeakProbe
 
     probe, taken = PeakProbe(), []
     for _ in range(15):

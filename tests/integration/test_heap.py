@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from pytest_perfguard.errors import ProbeError
-from pytest_perfguard.probes.memory import tracing
+from pytest_perfguard.probes.memory.heap import tracing
 
 memray = pytest.importorskip("memray")  # here, as it cannot be imported again by an inner session
 

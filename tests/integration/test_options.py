@@ -248,14 +248,24 @@ OPTION, ENVIRONMENT, INI = "option", "environment", "ini"
         (OPTION, "--perfguard-report", "pdf", "*unknown report format 'pdf' (--perfguard-report); known: *json*"),
         (OPTION, "--perfguard-report", "json:", "*it is not FORMAT or FORMAT:PATH; write for example json:perf.json*"),
         (OPTION, "--perfguard-store", " ", "*it is not a path*"),
-        (OPTION, "--perfguard-metrics", "spead", "*unknown metric 'spead' (--perfguard-metrics); did you mean 'reads'? known: *"),
+        (
+            OPTION,
+            "--perfguard-metrics",
+            "spead",
+            "*unknown metric 'spead' (--perfguard-metrics); did you mean*",
+        ),
         (ENVIRONMENT, "PERFGUARD_SAVE", "maybe", "*'maybe'*(PERFGUARD_SAVE)*write true or false*"),
         (ENVIRONMENT, "PERFGUARD_MAX_TIME", "soon", "*PERFGUARD_MAX_TIME*"),
         (INI, "perfguard_measurement_time", "soon", "*perfguard_measurement_time in pytest.ini*"),
         (INI, "perfguard_save", "maybe", "*perfguard_save in pytest.ini*"),
         (INI, "perfguard_budgets", "tests: speed=1", "*unknown budget 'speed' (perfguard_budgets in pytest.ini*"),
         (INI, "perfguard_budgets", "what is this", "*cannot read the line 'what is this'*write a pattern, a colon*"),
-        (INI, "perfguard_metrics", "spead", "*unknown metric 'spead' (perfguard_metrics in pytest.ini); did you mean 'reads'? known: *"),
+        (
+            INI,
+            "perfguard_metrics",
+            "spead",
+            "*unknown metric 'spead' (perfguard_metrics in pytest.ini); did you mean*",
+        ),
     ],
 )
 def test_a_bad_value_is_a_usage_error(project, monkeypatch, where, key, value, message):

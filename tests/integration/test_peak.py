@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="on
 MIB = 1024 * 1024
 TESTS = """
 import os, pytest
-from pytest_perfguard.probes.memory import peak
+from pytest_perfguard.probes.memory.peak import probe as peak
 
 TAKEN = peak._ask
 

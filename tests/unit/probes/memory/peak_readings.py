@@ -10,8 +10,8 @@ import textwrap
 _HEADER = """
 import json, os, sys, threading, time
 from pathlib import Path
-from pytest_perfguard.probes.memory import child, peak
-from pytest_perfguard.probes.memory.peak import PeakProbe
+from pytest_perfguard.probes.memory.peak import child, probe as peak
+from pytest_perfguard.probes.memory.peak.probe import PeakProbe
 
 MIB = 1024 * 1024
 

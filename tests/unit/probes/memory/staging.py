@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_perfguard.model.protocols import Reading, Stage
-from pytest_perfguard.probes.memory.blocks import RetainedProbe
+from pytest_perfguard.probes.memory.retained.probe import RetainedProbe
 
 
 def measure(call, between=lambda: None):

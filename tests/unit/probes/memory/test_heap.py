@@ -15,8 +15,8 @@ import pytest
 
 from pytest_perfguard.errors import ProbeError
 from pytest_perfguard.model.protocols import Probe, Reading, Stage, StagedProbe
-from pytest_perfguard.probes.memory import tracing
-from pytest_perfguard.probes.memory.heap import HeapProbe, Tally
+from pytest_perfguard.probes.memory.heap import tracing
+from pytest_perfguard.probes.memory.heap.probe import HeapProbe, Tally
 from pytest_perfguard.registry import Registry
 
 HERE = Path(__file__).parent

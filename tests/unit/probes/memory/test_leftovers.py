@@ -17,8 +17,9 @@ import pytest
 from pytest_perfguard.model.growth import Detail
 from pytest_perfguard.model.note import Note
 from pytest_perfguard.model.protocols import Reading, Stage, StagedProbe
-from pytest_perfguard.probes.memory import leftovers, surroundings, temporary
-from pytest_perfguard.probes.memory.leftovers import LeftoverProbe
+from pytest_perfguard.probes.memory.leftovers import probe as leftovers
+from pytest_perfguard.probes.memory.leftovers import surroundings, temporary
+from pytest_perfguard.probes.memory.leftovers.probe import LeftoverProbe
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="descriptors are POSIX's")
 

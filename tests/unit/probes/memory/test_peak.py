@@ -10,7 +10,7 @@ import pytest
 from pytest_perfguard.errors import ProbeError
 from pytest_perfguard.model.protocols import Probe
 from pytest_perfguard.probes.memory import status
-from pytest_perfguard.probes.memory.peak import FLOOR, PeakProbe
+from pytest_perfguard.probes.memory.peak.probe import FLOOR, PeakProbe
 from tests.unit.probes.memory.peak_readings import run
 
 MIB = 1024 * 1024

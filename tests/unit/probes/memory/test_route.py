@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import pytest_perfguard
-from pytest_perfguard.probes.memory.route import describe_route
+from pytest_perfguard.probes.memory.heap.route import describe_route
 
 ROOT = Path("/project")
 OURS = ("_perform", str(Path(pytest_perfguard.__file__).parent / "measure" / "runner.py"), 100)

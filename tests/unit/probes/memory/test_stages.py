@@ -6,11 +6,11 @@ import pytest
 
 from pytest_perfguard.model.growth import Growth
 from pytest_perfguard.model.protocols import Reading, Stage
-from pytest_perfguard.probes.memory.counting import Count
-from pytest_perfguard.probes.memory.disturbers import FILLING, LOG
-from pytest_perfguard.probes.memory.explaining import ExplainingProbe
-from pytest_perfguard.probes.memory.explanation import Explanation, Harmless
-from pytest_perfguard.probes.memory.stages import proceed
+from pytest_perfguard.probes.memory.retained.counting import Count
+from pytest_perfguard.probes.memory.retained.disturbers import FILLING, LOG
+from pytest_perfguard.probes.memory.retained.explaining import ExplainingProbe
+from pytest_perfguard.probes.memory.retained.explanation import Explanation, Harmless
+from pytest_perfguard.probes.memory.retained.stages import proceed
 
 LEAK = Growth(kind="dict", owner="shop:SEEN (list)", count=1.0, size=64.0, place="shop.py:3")
 
@@ -130,8 +130,8 @@ def test_a_large_leak_is_decided_by_few_calls():
 
 
 def test_a_tracer_leaves_no_value_where_nothing_is_found(monkeypatch):
-    from pytest_perfguard.probes.memory import conclusion
-    from pytest_perfguard.probes.memory.disturbers import Cause
+    from pytest_perfguard.probes.memory.retained import conclusion
+    from pytest_perfguard.probes.memory.retained.disturbers import Cause
 
     tracer = Cause(name="the tracer coverage (sys.settrace)", remedy="run without")
     monkeypatch.setattr(conclusion, "tracers", lambda: (tracer,))
