@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from pytest_perfguard.probes.memory.retained.sight import derives, kind_of
 ITEM = "[…]"
 """The label of a container between a name and what it holds."""
 
-_CONTAINERS = (list, dict, set, deque, bytearray)
+_CONTAINERS = (list, dict, set, deque, bytearray, array)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 import sys
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import compress
 from typing import Any
 
-from pytest_perfguard.probes.memory.retained.sight import derives, mro_of
+from pytest_perfguard.probes.memory.retained.sight import derives, mro_of, referents
 
 _Length = Callable[[Any], int]
 
@@ -19,6 +20,7 @@ _LENGTHS: dict[type, _Length] = {
     set: set.__len__,
     deque: deque.__len__,
     bytearray: bytearray.__len__,
+    array: array.__len__,
 }
 _BY_ID = {id(kind): length for kind, length in _LENGTHS.items()}
 
@@ -110,11 +112,11 @@ def _containers(*, limited: bool) -> Iterator[tuple[list[Any], list[int]]]:
             items = [item for item in items if _maxlen.__get__(item) is None]
         yield items, list(map(length, items))
     # The collector leaves out dicts of strings and numbers, and byte arrays: they are found by who holds them.
-    held = gc.get_referents(*objects) if len(objects) < _MOST_OBJECTS else []
+    held = referents(objects) if len(objects) < _MOST_OBJECTS else []
     for kind in _UNTRACKED:
         others = compress(held, map(id(kind).__eq__, map(id, map(type, held))))
         items = [item for item in {id(each): each for each in others}.values() if not gc.is_tracked(item)]
         yield items, list(map(_LENGTHS[kind], items))
 
 
-_UNTRACKED: tuple[type, ...] = (bytearray,) if sys.version_info >= (3, 14) else (bytearray, dict)
+_UNTRACKED: tuple[type, ...] = (bytearray, array) if sys.version_info >= (3, 14) else (bytearray, array, dict)

@@ -9,6 +9,7 @@ import time
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any, final
 
 from pytest_perfguard.errors import ProbeError
@@ -83,9 +84,10 @@ class CountingProbe:
         self._scan_at = scan_at
         self._calls = 0
 
-    def start(self) -> _Token:
-        """Freeze the heap and count."""
+    def start(self, outer: int = 1) -> _Token:
+        """Freeze the heap and count; the frame that goes on is so many frames outwards."""
         check_interpreter()
+        _show_frames(outer)
         token = _spare.pop() if _spare else _Token()
         token.seconds[0] = time.perf_counter()
         froze = gc.get_freeze_count() < FROZEN_AT_START
@@ -146,6 +148,13 @@ class CountingProbe:
 # Used tokens: the caller drops the last one when it binds the next, after `start` has counted it.
 _spare: list[_Token] = []
 _ended = array("q", (0,))
+
+
+def _show_frames(outer: int) -> None:
+    """Have the interpreter make objects of the frames that go on: a call that looks at the stack would make them."""
+    frame: FrameType | None = sys._getframe(outer + 1)
+    while frame is not None:
+        frame = frame.f_back
 
 
 def check_interpreter() -> None:

@@ -33,7 +33,7 @@ WARNINGS = Cause(name="the warnings that pytest records", remedy="filter the war
 # Caches of the standard library that are emptied, or that have one entry a file, format or language.
 _LIMITED = frozenset(
     {
-        ("re", "_cache"), ("re", "_cache2"), ("linecache", "cache"), ("_strptime", "_regex_cache"),
+        ("re", "_cache"), ("re", "_cache2"), ("_strptime", "_regex_cache"),
         ("sre_parse", "_cache"), ("struct", "_cache"), ("tokenize", "_cache"), ("encodings", "_cache"),
         ("fnmatch", "_cache"), ("glob", "_cache"), ("sysconfig", "_CONFIG_VARS"), ("importlib", "_cache"),
         ("sys", "path_importer_cache"), ("typing", "_cleanups"), ("copyreg", "_slotnames"),
@@ -69,6 +69,13 @@ def excuse_of_container(container: Any) -> str | Cause:
     if is_limited(container):
         return FILLING
     return MOCKS if is_call_list(type(container)) else ""
+
+
+def keeps_cursors(kind: type) -> bool:
+    """Return whether a type is that of SQLite's connections: their list of cursors is tidied at every 200th."""
+    sqlite3 = sys.modules.get("sqlite3")
+    connection = None if sqlite3 is None else vars(sqlite3).get("Connection")
+    return connection is not None and derives(kind, connection)
 
 
 def is_call_list(kind: type) -> bool:

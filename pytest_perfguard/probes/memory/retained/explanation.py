@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import FunctionType
 from typing import Any
 
 from pytest_perfguard.model.growth import Growth
 from pytest_perfguard.model.protocols import Reading
-from pytest_perfguard.probes.memory.retained import containers
+from pytest_perfguard.probes.memory.retained import containers, places
 from pytest_perfguard.probes.memory.retained.chain import Link, Owner
 from pytest_perfguard.probes.memory.retained.disturbers import Cause
 from pytest_perfguard.probes.memory.retained.holders import Namer
 from pytest_perfguard.probes.memory.retained.leavings import Group
 from pytest_perfguard.probes.memory.retained.owners import find_holders, name_owners
-from pytest_perfguard.probes.memory.retained.sight import kind_of, size_of
+from pytest_perfguard.probes.memory.retained.sight import kind_of, referents, size_of
 from pytest_perfguard.probes.memory.retained.variables import is_runners
 
 _MOST_HOLDERS = 60
@@ -147,7 +147,7 @@ def _beyond(held: list[Any], survivors: dict[int, Any]) -> list[Any]:
     found: dict[int, Any] = {}
     queue, outer = list(held), {id(each) for each in held}
     while queue:
-        for each in gc.get_referents(queue.pop()):
+        for each in referents([queue.pop()]):
             if id(each) in survivors and id(each) not in outer and id(each) not in found:
                 found[id(each)] = each
                 queue.append(each)
@@ -165,8 +165,18 @@ def _count_kinds(items: list[Any], owner: Owner, survivors: _Survivors) -> list[
         count = min(numbers[place] / made for place, made in enumerate(survivors.calls))
         size = sum(size_of(item) for item in those) / len(those) * count
         if count > 0:
-            found.append(Growth(kind=kind, owner=owner.name, count=count, size=size, place=owner.place))
+            found.append(_row(kind, owner, count, size, those))
     return found
+
+
+def _row(kind: str, owner: Owner, count: float, size: float, those: list[Any]) -> Growth:
+    """Return the row of objects of one type; functions of one definition are told by that."""
+    place = owner.place
+    codes = {id(each.__code__): each for each in those if type(each) is FunctionType}
+    if len(codes) == 1:
+        (function,) = codes.values()
+        kind, place = f"function {function.__qualname__}", place or places.of_code(function.__code__)
+    return Growth(kind=kind, owner=owner.name, count=count, size=size, place=place)
 
 
 def _count_items(item: Any, owner: Owner, count: float) -> Growth:

@@ -205,6 +205,8 @@ class Namer:
             link.label = ITEM
             return True
         link.label = f".{attribute}" if attribute else ""
+        if not attribute and disturbers.keeps_cursors(kind):
+            link.excuse = disturbers.FILLING
         if attribute and value is not None:
             link.excuse = link.excuse or disturbers.excuse_of_instance(holder, value)
         users = is_users(module)
@@ -239,7 +241,7 @@ class Namer:
         beside = [items[n] for place in places_of for n in (place + 1, place - 1) if 0 <= n < len(items)]
         variable = next((item for item in beside if type(item) is contextvars.ContextVar), None)
         if variable is None:
-            return True
+            return Owner(name="the context of the thread (contextvars)", final=False)
         for module, names in modules():
             if any(value is variable for value in list(names.values())):
                 key = _key_of(names, variable)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 from pytest_perfguard.probes.memory.retained.chain import Link, Owner, excuse_in
 from pytest_perfguard.probes.memory.retained.holders import Namer
-from pytest_perfguard.probes.memory.retained.sight import kind_of
+from pytest_perfguard.probes.memory.retained.sight import globals_of, kind_of
 
 _DEPTH = 16
 _WIDTH = 40
@@ -91,10 +92,10 @@ def name_owners(starts: Iterable[Link], namer: Namer) -> list[Owner | None]:
 def find_holders(objects: list[Any], ids: set[int]) -> dict[int, list[Any]]:
     """Return which of `objects` hold the objects with these ids."""
     found: dict[int, list[Any]] = {}
-    referents = gc.get_referents
+    of_one = gc.get_referents
     disjoint = ids.isdisjoint
     for item in objects:
-        held = referents(item)
+        held = [globals_of(item)] if type(item) is ModuleType else of_one(item)  # see `sight.referents`
         if not disjoint(map(id, held)):
             for number in ids.intersection(map(id, held)):
                 holders = found.setdefault(number, [])

@@ -40,7 +40,7 @@ class RetainedProbe:
 
     def start(self) -> Any:
         """Begin to count blocks; raises `ProbeError` where they cannot be counted."""
-        return self._counting.start()
+        return self._counting.start(2)
 
     def stop(self, token: Any, result: object = None) -> Count:
         """Return by how many blocks memory grew since the `start` that gave `token`."""

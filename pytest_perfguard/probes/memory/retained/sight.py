@@ -6,6 +6,8 @@ import gc
 import sys
 import types
 from collections.abc import Iterator
+from itertools import compress
+from operator import not_
 from typing import Any
 
 _mro: Any = type.__dict__["__mro__"]
@@ -84,6 +86,20 @@ def attributes_of(item: object) -> dict[str, Any]:
     return found
 
 
+def referents(items: list[Any]) -> list[Any]:
+    """Return what `items` refer to, as `gc.get_referents` does, but of modules only what they define.
+
+    A module of C may show objects that nobody is to touch: `_asyncio` of Python 3.12 shows those that it keeps for
+    later use, and the interpreter ends at the next use of one that was looked at.
+    """
+    is_module_type = id(types.ModuleType).__eq__
+    chosen = list(compress(items, map(not_, map(is_module_type, map(id, map(type, items))))))
+    found = gc.get_referents(*chosen)
+    if len(chosen) < len(items):
+        found.extend(_module_dict.__get__(item) for item in items if type(item) is types.ModuleType)
+    return found
+
+
 def own_dict(item: object) -> dict[str, Any] | None:
     """Return the dictionary of an instance, None where it has none or its class defines `__dict__` itself."""
     for base in mro_of(type(item)):
@@ -104,7 +120,7 @@ def size_of(item: object) -> int:
 def large_objects() -> int:
     """Return the bytes of all objects that are too large for Python's own arenas, and come from C's allocator."""
     objects = gc.get_objects()
-    others = {id(each): each for each in gc.get_referents(*objects) if not gc.is_tracked(each)}
+    others = {id(each): each for each in referents(objects) if not gc.is_tracked(each)}
     sized: dict[int, bool] = {}
     total = 0
     for item in (*objects, *others.values()):
