@@ -33,6 +33,8 @@ class Count(Reading):
     """Bytes by which C's memory grew."""
     grown: dict[int, int] | None = None
     """Containers that grew, by their id, with the number of items; None where they were not looked at."""
+    lengths: dict[int, int] = field(default_factory=dict)
+    """Lengths of containers before the call, by their id, where they were looked at."""
     started: float = 0.0
     ended: float = 0.0
 
@@ -137,6 +139,7 @@ class CountingProbe:
             replaced=first > max(blocks, 0),
             native=grown,
             grown=containers.grown(lengths) if token.scans else None,
+            lengths=lengths,
             started=started,
             ended=time.perf_counter(),
         )

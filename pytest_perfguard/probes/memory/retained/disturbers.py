@@ -30,13 +30,14 @@ LOG = Cause(
 MOCKS = Cause(name="the calls that mocks record", remedy="replace the mock by a plain object, or reset it in each call")
 WARNINGS = Cause(name="the warnings that pytest records", remedy="filter the warning, or run with -p no:warnings")
 
-# Caches of the standard library that are emptied, or that have one entry a file, format or language.
+# Caches that are emptied, that have a limit where they are used, or one entry a file, format or language.
 _LIMITED = frozenset(
     {
         ("re", "_cache"), ("re", "_cache2"), ("_strptime", "_regex_cache"),
         ("sre_parse", "_cache"), ("struct", "_cache"), ("tokenize", "_cache"), ("encodings", "_cache"),
         ("fnmatch", "_cache"), ("glob", "_cache"), ("sysconfig", "_CONFIG_VARS"), ("importlib", "_cache"),
         ("sys", "path_importer_cache"), ("typing", "_cleanups"), ("copyreg", "_slotnames"),
+        ("django.core.cache.backends.locmem", "_caches"), ("django.core.cache.backends.locmem", "_expire_info"),
     }
 )  # fmt: skip
 _LIMITS = frozenset(

@@ -48,13 +48,28 @@ class Evidence:
 
     @property
     def grown(self) -> dict[int, int]:
-        """Return the containers that grew whenever they were looked at, with the fewest items of those times."""
+        """Return the containers that grew whenever they were looked at, with the fewest items of those times.
+
+        One that was emptied between two looks is not among them: it grew by less than an item for every second call.
+        """
         found: dict[int, int] | None = None
+        last: Count | None = None
+        calls = 0
         for count in (*self.first, *(count for group in self.groups for count in group)):
-            if count.grown is not None:
-                here = count.grown
-                both = here if found is None else {i: min(here[i], more) for i, more in found.items() if i in here}
-                found = both
+            calls += 1
+            if count.grown is None:
+                continue
+            here = count.grown
+            if found is None or last is None:
+                found = here
+            else:
+                before, now, least = last.lengths, count.lengths, calls // 2
+                found = {
+                    number: min(here[number], more)
+                    for number, more in found.items()
+                    if number in here and now.get(number, 0) - before.get(number, 0) >= least
+                }
+            last, calls = count, 0
         return found or {}
 
     @property
