@@ -40,6 +40,8 @@ def _loading(statement: Statement) -> str:
     match _family(statement):
         case "sqlalchemy":
             return "load the relationship with selectinload() or joinedload(), or ask for all rows with IN"
+        case "django" if "COUNT(" in statement.fingerprint:
+            return "count for all rows in one statement, with annotate(Count(…))"
         case "django":
             return (
                 "load the relation with select_related() or prefetch_related(), or from Django 6.1 on with "
@@ -65,6 +67,8 @@ def _writing(statement: Statement) -> str:
             return "use a command for many keys, such as MSET, or a pipeline"
         case "pymongo":
             return "use insert_many() or bulk_write()"
+        case "psycopg2":
+            return "use execute_values() or execute_batch() of psycopg2.extras"
         case _:
             return "use executemany()"
 

@@ -358,7 +358,7 @@ def test_a_process_of_the_measured_call_makes_its_budget_invalid(project):
     inner = project.run("--perfguard-fail-on=invalid", code=1, apart=True)
     assert inner.judged("test_it", "queries") == ("invalid", True)
     assert inner.judged("test_it", "n_plus_one") == ("invalid", True)
-    inner.result.stdout.fnmatch_lines(["*started a process with multiprocessing*cannot be seen*"])
+    inner.result.stdout.fnmatch_lines(["*gave work to another process*cannot be seen*"])
 
 
 def test_a_budget_over_its_limit_says_what_is_new_since_the_baseline(shop):
@@ -550,3 +550,38 @@ def test_a_disabled_run_replaces_nothing(project):
         """
     )
     project.run("--perfguard-disable", code=0)
+
+
+def test_work_for_processes_that_were_there_before_is_no_silent_zero(project):
+    project.write(
+        test_it="""
+        import os
+        import sqlite3
+        from concurrent.futures import ProcessPoolExecutor
+
+        import pytest
+
+        def ask(path):
+            return sqlite3.connect(path).execute("select 1 from sqlite_master").fetchall()
+
+        @pytest.fixture(scope="module")
+        def pool():
+            with ProcessPoolExecutor(1) as pool:
+                pool.submit(len, "").result()
+                yield pool
+
+        @pytest.mark.perf_budget(queries=0)
+        def test_executor(pool, tmp_path):
+            assert pool.submit(ask, str(tmp_path / "db")).result() == []
+
+        @pytest.mark.perf_budget(queries=0)
+        def test_fork(tmp_path):
+            child = os.fork()
+            if not child:
+                ask(str(tmp_path / "db"))
+                os._exit(0)
+            os.waitpid(child, 0)
+        """
+    )
+    inner = project.run("-W", "ignore", code=0)
+    assert {inner.judged(f"test_{name}", "queries")[0] for name in ("executor", "fork")} == {"invalid"}

@@ -12,11 +12,11 @@ from pytest_perfguard.model.metric import HTTP_CALLS, Metric
 from pytest_perfguard.model.protocols import Reading
 from pytest_perfguard.probes.http.sources import SOURCES, STANDARD
 from pytest_perfguard.probes.queries.log import make_log, read
-from pytest_perfguard.probes.watch.children import ForkedProcesses, Programs
+from pytest_perfguard.probes.watch.children import CHILDREN
 from pytest_perfguard.probes.watch.hub import Hub
 from pytest_perfguard.probes.watch.tape import Recording
 
-_HUB = Hub(SOURCES, name="requests", beside=(ForkedProcesses(), Programs()))
+_HUB = Hub(SOURCES, name="requests", beside=CHILDREN)
 
 UNWATCHED = ("pycurl", "curl_cffi", "tornado.httpclient", "twisted.web.client", "niquests", "primp", "rnet")
 """Modules of libraries that call over HTTP in ways of their own, which are not seen."""

@@ -73,7 +73,10 @@ def make_log(reads: Sequence[Read], root: Path, *, opened: Iterable[Opening], le
 
 _VOLATILE = re.compile(
     r"\b(?:nextval|currval|setval|lastval|random|rand|uuid\w*|gen_random_uuid|now|clock_timestamp|current_timestamp"
-    r"|statement_timestamp|last_insert_id|last_insert_rowid|changes|\w*lock\w*)\s?\("
+    r"|statement_timestamp|last_insert_id|last_insert_rowid|changes|(?:pg_)?sleep|set_config|txid_current\w*"
+    r"|\w*lock\w*)\s?\("
+    r"|\b(?:current_(?:timestamp|date|time|user)|localtime(?:stamp)?|sysdate)\b"
+    r"|\b(?:date|time|datetime|julianday|unixepoch)\s?\(\s?\?"  # of 'now', which is a value like any other
     r"|\bFOR (?:NO KEY |KEY )?(?:UPDATE|SHARE)\b",
     re.IGNORECASE,
 )
@@ -96,7 +99,7 @@ def repetitions(reads: Sequence[Read]) -> list[int]:
             known[id(shape)] = [table.casefold() for table in shape.tables], volatile
         tables, volatile = known[id(shape)]
         if kind is StatementKind.READ:
-            if volatile:
+            if volatile or (entry.shape is None and not tables):  # SQL that asks no table: SELECT 1
                 continue
             state = (written[""], *(written[table] for table in tables))
             key = (shape.fingerprint, entry.digest)

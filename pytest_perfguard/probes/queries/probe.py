@@ -17,7 +17,7 @@ from pytest_perfguard.probes.queries import drivers
 from pytest_perfguard.probes.queries.log import Finding, Read, make_log, percentile, read, repetitions
 from pytest_perfguard.probes.queries.sources import SOURCES
 from pytest_perfguard.probes.queries.sources.sqlite3 import open_connections
-from pytest_perfguard.probes.watch.children import ForkedProcesses, Programs
+from pytest_perfguard.probes.watch.children import CHILDREN
 from pytest_perfguard.probes.watch.crossing import Portals, Tasks
 from pytest_perfguard.probes.watch.hub import Hub
 from pytest_perfguard.probes.watch.tape import Entry, Opening, Planner, Recording
@@ -26,7 +26,7 @@ _COUNTED = (StatementKind.READ, StatementKind.WRITE)
 
 _OF_GROUPS = frozenset({"n_plus_one", "batchable", "select_star"})
 
-_HUB = Hub(SOURCES, beside=(ForkedProcesses(), Programs(), Tasks(), Portals()))
+_HUB = Hub(SOURCES, beside=(*CHILDREN, Tasks(), Portals()))
 
 
 class QueryProbe:

@@ -8,6 +8,7 @@ import site
 import sys
 import sysconfig
 from contextvars import ContextVar
+from itertools import islice
 from pathlib import Path
 from sys import _getframe
 from types import CodeType, FrameType
@@ -46,12 +47,22 @@ class Site(tuple[Any, ...]):
 
         A hash of the places on the way, each once, so that recursion is a loop.
         """
-        return hash(frozenset((id(code), offset) for code, offset in zip(self[::2], self[1::2], strict=True)))
+        pairs = zip(self[::2], self[1::2], strict=True)
+        return hash(frozenset((id(code), _call(code, offset)) for code, offset in pairs))
 
     def once(self) -> Site:
         """Return it with each place once: a task that starts itself anew would make it longer with each start."""
         pairs = dict.fromkeys(zip(self[::2], self[1::2], strict=True))
         return Site(part for pair in pairs for part in pair)
+
+
+def _call(code: CodeType, offset: int) -> object:
+    """Return what tells one call in a code from others: its place in the file, or else in the code.
+
+    Python 3.11 has two instructions for a call, and is at the one or at the other as it learns what is called.
+    """
+    position = next(islice(code.co_positions(), offset // 2, None), None)
+    return offset if position is None or position[2] is None else position
 
 
 CALLER: ContextVar[Site | None] = ContextVar("perfguard_caller", default=None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +32,59 @@ class ForkedProcesses:
         return patches.undo
 
 
+class Executors:
+    """Remarks that the measured call gave work to a process that was there before."""
+
+    name = "executors"
+    module = "concurrent.futures.process"
+
+    def installed(self) -> bool:
+        """Return whether there can be such executors."""
+        return hasattr(sys.modules.get("concurrent.futures.process"), "ProcessPoolExecutor")
+
+    def install(self, tape: Tape) -> Callable[[], None]:
+        """Watch what is submitted."""
+        patches = Patches()
+        executor = sys.modules["concurrent.futures.process"].ProcessPoolExecutor
+        patches.wrap(executor, "submit", lambda original: _remarking(original, tape))
+        return patches.undo
+
+
+class Pools:
+    """Remarks that the measured call gave work to a pool of processes that was there before."""
+
+    name = "pools"
+    module = "multiprocessing.pool"
+
+    def installed(self) -> bool:
+        """Return whether there can be such pools."""
+        return hasattr(sys.modules.get("multiprocessing.pool"), "ThreadPool")
+
+    def install(self, tape: Tape) -> Callable[[], None]:
+        """Watch what every use of a pool asks first."""
+        patches = Patches()
+        module: Any = sys.modules["multiprocessing.pool"]
+        patches.wrap(module.Pool, "_check_running", lambda original: _checking(original, module.ThreadPool, tape))
+        return patches.undo
+
+
+class Forks:
+    """Remarks that the measured call forked."""
+
+    name = "fork"
+    module = "os"
+
+    def installed(self) -> bool:
+        """Return whether this system forks."""
+        return hasattr(os, "fork")
+
+    def install(self, tape: Tape) -> Callable[[], None]:
+        """Watch `os.fork`."""
+        patches = Patches()
+        patches.wrap(os, "fork", lambda original: _remarking(original, tape))
+        return patches.undo
+
+
 class Programs:
     """Remarks that the measured call started a Python program."""
 
@@ -45,6 +100,24 @@ class Programs:
         patches = Patches()
         patches.wrap(sys.modules["subprocess"].Popen, "__init__", lambda original: _popen(original, tape))
         return patches.undo
+
+
+def _remarking(original: Callable[..., Any], tape: Tape) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def give_work(*args: Any, **kwargs: Any) -> Any:
+        tape.remark(_PROCESS)
+        return original(*args, **kwargs)
+
+    return give_work
+
+
+def _checking(original: Callable[..., Any], threads: type, tape: Tape) -> Callable[..., Any]:
+    def _check_running(self: Any) -> Any:
+        if not isinstance(self, threads):
+            tape.remark(_PROCESS)
+        return original(self)
+
+    return _check_running
 
 
 def _start(original: Callable[..., Any], tape: Tape) -> Callable[..., Any]:
@@ -73,7 +146,7 @@ def _program(command: object) -> str:
 
 _PROCESS = Note(
     code="child-process",
-    message="the measured call started a process with multiprocessing, and what that asks a database cannot be seen",
+    message="the measured call gave work to another process, and what that asks a database cannot be seen",
     remedy="measure what the process does by a call of its own, or run it in a thread for the test",
     undermines=("queries", "reads", "writes", "http_calls"),
 )
@@ -82,3 +155,6 @@ _PROGRAM = Note(
     message="the measured call started a Python program, and what that asks a database cannot be seen",
     remedy="measure what the program does by a call of its own",
 )
+
+CHILDREN = (ForkedProcesses(), Executors(), Pools(), Forks(), Programs())
+"""All that can be known of."""

@@ -46,7 +46,9 @@ class SQLAlchemySource:
         patches.wrap(interfaces.Dialect, "__init_subclass__", executing.watching)
         undo_listening = listen_beside(tape, executing.record, patches)
         # Whether a pool asks a connection for life depends on what used it before: no query of the measured code.
-        patches.wrap(default, "do_ping", lambda ping: _hide(ping, tape))
+        for kind in with_subclasses(interfaces.Dialect):
+            if "do_ping" in vars(kind):
+                patches.wrap(kind, "do_ping", lambda ping: _hide(ping, tape))
         for name, text in (("do_commit", "COMMIT"), ("do_rollback", "ROLLBACK")):
             patches.wrap(default, name, functools.partial(_control, text, tape))
         watch_pools(patches, tape)

@@ -162,7 +162,11 @@ def test_the_line_is_that_of_the_loop_or_else_of_what_repeats(db):
         ([(PUT, 1), (PUT, 1)], []),
         ([("SELECT nextval('s')",), ("SELECT nextval('s')",)], []),
         ([("SELECT a FROM t FOR UPDATE",), ("SELECT a FROM t FOR UPDATE",)], []),
-        ([("SELECT 1",), ("SELECT 1",)], [1]),
+        ([("SELECT 1",), ("SELECT 1",)], []),
+        ([("SELECT a FROM t WHERE b > current_timestamp",)] * 2, []),
+        ([("SELECT a FROM t WHERE b > datetime('now')",)] * 2, []),
+        ([("SELECT date(a) FROM t",)] * 2, [1]),
+        ([("SELECT pg_sleep(0) FROM t",)] * 2, []),
     ],
 )
 def test_duplicates(db, statements, again):
