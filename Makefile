@@ -18,11 +18,11 @@ help: ## show this list
 demo: $(VENV)/.demo ## see two slowdowns found in an example project (about a minute)
 	$(BIN)/python examples/demo.py
 
-# What starts no suites of its own, and asks no servers, takes two processes; the rest takes its times alone. The guarded
-# tests have a session of their own: it watches sqlite3, whose instrument the suite takes apart.
+# What neither reads memory, nor starts suites of its own, nor asks servers takes two processes. The guarded tests have a
+# session of their own: it watches sqlite3, whose instrument the suite takes apart.
 test: $(VENV)/.test ## run the test suite, perfguard's guards of itself, then the example project's suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/conformance tests/shapes tests/leaks tests/docs
-	$(BIN)/python -m pytest tests/integration tests/layouts tests/services
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/unit/probes/memory tests/unit tests/conformance tests/shapes tests/leaks tests/docs
+	$(BIN)/python -m pytest tests/unit/probes/memory tests/integration tests/layouts tests/services
 	$(BIN)/python -m pytest tests/dogfood
 	cd examples/shop && $(BIN)/python -m pytest -p no:randomly -p no:asyncio
 

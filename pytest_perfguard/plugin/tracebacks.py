@@ -6,7 +6,15 @@ from types import TracebackType
 
 import pytest
 
-_PACKAGE = __name__.partition(".")[0]
+_BESIDE = (
+    "pytest_perfguard.measure.",
+    "pytest_perfguard.probes.",
+    *(
+        f"pytest_perfguard.plugin.{name}"
+        for name in ("body", "fixture", "memory", "queries", "query_record", "recording")
+    ),
+)
+"""Modules whose functions call what is measured, or are called by it; not where perfguard fails a test itself."""
 
 
 def hide_own_frames(excinfo: pytest.ExceptionInfo[BaseException] | None) -> None:
@@ -25,6 +33,6 @@ def hide_own_frames(excinfo: pytest.ExceptionInfo[BaseException] | None) -> None
 def _hide(trace: TracebackType | None) -> None:
     while trace is not None:
         names = trace.tb_frame.f_globals
-        if str(names.get("__name__", "")).startswith(f"{_PACKAGE}."):
+        if str(names.get("__name__", "")).startswith(_BESIDE):
             names["__tracebackhide__"] = True  # pytest asks a frame's globals as well as its locals
         trace = trace.tb_next

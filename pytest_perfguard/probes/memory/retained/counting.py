@@ -33,7 +33,7 @@ class Count(Reading):
     """Bytes by which C's memory grew."""
     grown: dict[int, int] | None = None
     """Containers that grew, by their id, with the number of items; None where they were not looked at."""
-    lengths: dict[int, int] = field(default_factory=dict)
+    lengths: dict[int, int] | None = None
     """Lengths of containers before the call, by their id, where they were looked at."""
     started: float = 0.0
     ended: float = 0.0
@@ -139,7 +139,7 @@ class CountingProbe:
             replaced=first > max(blocks, 0),
             native=grown,
             grown=containers.grown(lengths) if token.scans else None,
-            lengths=lengths,
+            lengths=lengths if token.scans else None,
             started=started,
             ended=time.perf_counter(),
         )

@@ -63,7 +63,7 @@ class Evidence:
             if found is None or last is None:
                 found = here
             else:
-                before, now, least = last.lengths, count.lengths, calls // 2
+                before, now, least = last.lengths or {}, count.lengths or {}, calls // 2
                 found = {
                     number: min(here[number], more)
                     for number, more in found.items()
