@@ -49,7 +49,7 @@ def main() -> int:
     if "store" in options.parts:
         requirements += compare_store(100 if options.quick else 1000)
     if "queries" in options.parts:
-        processes, query_turns, size = (2, 2, 50) if options.quick else (15, 4, 200)
+        processes, query_turns, size = (2, 2, 50) if options.quick else (15, 12, 200)
         requirements += compare_queries(processes=processes, turns=query_turns, size=size)
     if "memory" in options.parts:
         requirements += compare_memory(processes=2 if options.quick else 10)

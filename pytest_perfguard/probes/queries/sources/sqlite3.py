@@ -83,6 +83,7 @@ class _Connect:
 
 def _acquire() -> Callable[[], None]:
     if _Connect.users == 0:
+        classes().era += 1
         _Connect.original = sys.modules["sqlite3"].connect
         _Connect.wrapper = _wrap(_Connect.original)
         rebind(_Connect.original, _Connect.wrapper, keep=_own_holders(_Connect.wrapper))

@@ -37,6 +37,9 @@ class Classes:
         self.cursor = _subclass(sqlite3.Cursor, _ENTRY, _ABOVE)
         self._variants: dict[type, type] = {self.plain: self.connection, self.plain_cursor: self.cursor}
         self._known: dict[int, weakref.ref[Any]] = {}
+        self.era = 0
+        """Grows each time that `connect` begins to be watched."""
+        self._looked_in = -1
         self._counts: list[tuple[int, int]] = []
         self._methods: dict[Any, tuple[_Function, ...]] = {}
         self.tracer: Tracer | None = None
@@ -100,13 +103,14 @@ class Classes:
     def _others(self) -> Iterator[Any]:
         """Give the open connections of no class of ours; goes through all objects only where there may be some.
 
-        Each refers to its class. While nothing new does, there is none, if there was none the last time.
+        Each refers to its class. While nothing new does, there is none, if there was none the last time. That holds
+        only where `connect` was watched all the time since: one may come when something else goes.
         """
         kinds = [kind for kind in all_subclasses(self.plain) if not issubclass(kind, self.connection)]
         counts = [(id(kind), sys.getrefcount(kind)) for kind in kinds]
-        if counts == self._counts and _counts_references():
+        if counts == self._counts and self._looked_in == self.era and _counts_references():
             return
-        self._counts = counts
+        self._counts, self._looked_in = counts, self.era
         for found in gc.get_referrers(*kinds):
             if type(found) in kinds:
                 self._counts = []  # look again the next time

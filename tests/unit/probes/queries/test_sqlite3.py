@@ -506,3 +506,11 @@ def test_functions_that_sqlite_calls_back_may_ask():
             connection.execute("SELECT ask() UNION ALL SELECT ask()").fetchall()
 
     assert read(call).values["reads"] == 3
+
+
+def test_a_connection_is_seen_that_came_when_another_reference_to_its_class_went():
+    held = [sqlite3.Connection]
+    read(lambda: None)
+    held.clear()
+    with closing(early(":memory:")) as connection:
+        assert read(lambda: connection.execute("SELECT 1")).values["queries"] == 1
