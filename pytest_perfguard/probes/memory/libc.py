@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def trim() -> None:
     release = getattr(_library(), "malloc_trim", None)
     if release is not None:
         release(0)
-        if sys.platform == "linux" and sys.maxsize > 2**32 and count_threads() == 1:
+        if sys.platform == "linux" and sys.maxsize > 2**32 and settle_threads() == 1:
             _trim_heaps()
 
 
@@ -42,6 +43,24 @@ def count_threads() -> int:
         return sum(1 for _ in Path("/proc/self/task").iterdir())
     except OSError:
         return 0
+
+
+_LOOKS, _LOOK_SECONDS = 20, 0.001
+_native = [0]
+
+
+def settle_threads() -> int:
+    """Return how many threads there are, once those that Python has seen the end of are gone: a moment later.
+
+    Waits for that once: threads of C libraries that stay are not waited for again.
+    """
+    for _ in range(_LOOKS):
+        count = count_threads()
+        if count - len(sys._current_frames()) <= _native[0]:
+            return count
+        time.sleep(_LOOK_SECONDS)
+    _native[0] = count - len(sys._current_frames())
+    return count
 
 
 def _trim_heaps() -> None:

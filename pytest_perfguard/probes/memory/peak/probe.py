@@ -129,7 +129,7 @@ def _watch(token: _Token) -> None:
     from pytest_perfguard.probes.memory.peak.family import Watch, used_by_children
 
     # A thread more would have the call's forks warn: only where there are some, or no fork follows.
-    if token.reason == PROGRAM or libc.count_threads() > 1:
+    if token.reason == PROGRAM or libc.settle_threads() > 1:
         token.watch = Watch()
         token.mark = counter.reset()
     token.children = used_by_children()

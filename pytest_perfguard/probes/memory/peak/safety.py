@@ -7,15 +7,12 @@ import re
 import signal
 import sys
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from pytest_perfguard.probes.memory.libc import Span, count_threads
+from pytest_perfguard.probes.memory.libc import Span, settle_threads
 from pytest_perfguard.probes.memory.peak.descriptors import Descriptors, Unsafe, survey
-
-_LOOKS, _LOOK_SECONDS = 20, 0.001
 
 _OPENMP = re.compile(r"lib(?:g|i|)omp\d*[-.\w]*\.so")
 _OPENBLAS = re.compile(r"openblas[-.\w]*\.so")
@@ -115,23 +112,12 @@ def _mappings() -> tuple[tuple[Span, ...], str]:
 
 def _has_native_threads(libraries: str) -> bool:
     """Return whether OpenBLAS has threads; raises `Unsafe` for those of other libraries."""
-    native = _count_native()
+    native = settle_threads() - len(sys._current_frames())
     if native <= 0:
         return False
     if _OPENMP.search(libraries):
         raise Unsafe("threads of OpenMP run")
     copies = len(set(_OPENBLAS.findall(libraries)))
-    known = copies * ((os.cpu_count() or 1) - 1)
-    for _ in range(_LOOKS):
-        if native <= known:
-            break
-        time.sleep(_LOOK_SECONDS)  # one that was joined may be there a moment longer
-        native = _count_native()
-    if native > known:
+    if native > copies * ((os.cpu_count() or 1) - 1):
         raise Unsafe("threads of a C library run")
-    return native > 0
-
-
-def _count_native() -> int:
-    """Return how many threads there are that run no code of Python's."""
-    return count_threads() - len(sys._current_frames())
+    return True
