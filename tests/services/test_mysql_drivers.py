@@ -19,7 +19,7 @@ from pytest_perfguard.probes.queries.sources.aiomysql import AiomysqlSource
 from pytest_perfguard.probes.queries.sources.mysqlclient import MysqlclientSource
 from pytest_perfguard.probes.queries.sources.pymysql import PymysqlSource
 from pytest_perfguard.probes.watch.hub import Hub
-from pytest_perfguard.probes.watch.tape import Recording
+from pytest_perfguard.probes.watch.recording import Recording
 
 pytestmark = pytest.mark.service("mariadb")
 

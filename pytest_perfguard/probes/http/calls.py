@@ -10,7 +10,8 @@ from typing import Any
 from pytest_perfguard.model import StatementKind
 from pytest_perfguard.probes.http.fingerprint import shape
 from pytest_perfguard.probes.watch.callsite import Site
-from pytest_perfguard.probes.watch.tape import Entry, Tape
+from pytest_perfguard.probes.watch.entry import Entry
+from pytest_perfguard.probes.watch.tape import Tape
 
 _CURRENT: ContextVar[_Layer | None] = ContextVar("perfguard_call", default=None)
 

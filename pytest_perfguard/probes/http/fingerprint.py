@@ -6,7 +6,7 @@ import re
 from urllib.parse import parse_qsl, urlsplit
 
 from pytest_perfguard.model import StatementKind
-from pytest_perfguard.probes.watch.tape import Shape
+from pytest_perfguard.probes.watch.entry import Shape
 
 _VALUE = "?"
 _LONGEST = 24

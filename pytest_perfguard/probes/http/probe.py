@@ -14,7 +14,7 @@ from pytest_perfguard.probes.http.sources import SOURCES, STANDARD
 from pytest_perfguard.probes.queries.log import make_log, read
 from pytest_perfguard.probes.watch.children import CHILDREN
 from pytest_perfguard.probes.watch.hub import Hub
-from pytest_perfguard.probes.watch.tape import Recording
+from pytest_perfguard.probes.watch.recording import Recording
 
 _HUB = Hub(SOURCES, name="requests", beside=CHILDREN)
 

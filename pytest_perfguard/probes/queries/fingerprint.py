@@ -9,7 +9,7 @@ from pytest_perfguard.model import StatementKind
 from pytest_perfguard.probes.queries.kinds import classify
 from pytest_perfguard.probes.queries.tables import find_tables
 from pytest_perfguard.probes.queries.tokens import KEYWORDS, OPERATORS, VALUE, cut
-from pytest_perfguard.probes.watch.tape import Shape
+from pytest_perfguard.probes.watch.entry import Shape
 
 _CACHED = 4096
 _TOO_LONG = 20_000

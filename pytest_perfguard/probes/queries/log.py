@@ -15,7 +15,8 @@ from pytest_perfguard.model.queries import MANY
 from pytest_perfguard.probes.queries.fingerprint import analyse
 from pytest_perfguard.probes.queries.pages import may_be_page, series
 from pytest_perfguard.probes.watch.callsite import Site, describe
-from pytest_perfguard.probes.watch.tape import Entry, Opening, Shape
+from pytest_perfguard.probes.watch.entry import Entry, Shape
+from pytest_perfguard.probes.watch.recording import Opening
 
 
 class Read(NamedTuple):

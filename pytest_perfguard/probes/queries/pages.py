@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from pytest_perfguard.probes.watch.tape import Entry
+from pytest_perfguard.probes.watch.entry import Entry
 
 _PAGED = re.compile(r"\bOFFSET \?|[<>].*\?.*\b(?:LIMIT|FETCH)\b|\bLIMIT \?, \?", re.DOTALL)
 """Fingerprints of what may be a page."""

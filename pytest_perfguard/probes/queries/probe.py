@@ -19,8 +19,9 @@ from pytest_perfguard.probes.queries.sources import SOURCES
 from pytest_perfguard.probes.queries.sources.sqlite3 import open_connections
 from pytest_perfguard.probes.watch.children import CHILDREN
 from pytest_perfguard.probes.watch.crossing import Portals, Tasks
+from pytest_perfguard.probes.watch.entry import Entry
 from pytest_perfguard.probes.watch.hub import Hub
-from pytest_perfguard.probes.watch.tape import Entry, Opening, Planner, Recording
+from pytest_perfguard.probes.watch.recording import Opening, Planner, Recording
 
 _COUNTED = (StatementKind.READ, StatementKind.WRITE)
 

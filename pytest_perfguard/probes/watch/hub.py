@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 
 from pytest_perfguard.errors import ProbeError
 from pytest_perfguard.probes.watch.importing import ImportWatch
+from pytest_perfguard.probes.watch.recording import Recording
 from pytest_perfguard.probes.watch.source import Source
-from pytest_perfguard.probes.watch.tape import Recording, Tape
+from pytest_perfguard.probes.watch.tape import Tape
 
 
 class Hub:

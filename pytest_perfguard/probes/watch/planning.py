@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pytest_perfguard.probes.watch.tape import Entry, Tape
+from pytest_perfguard.probes.watch.entry import Entry
+from pytest_perfguard.probes.watch.tape import Tape
 
 
 def ask_by_cursor(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_perfguard.probes.watch.tape import Entry
+from pytest_perfguard.probes.watch.entry import Entry
 
 
 class CountingCursor:

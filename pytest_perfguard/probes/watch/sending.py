@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from pytest_perfguard.probes.watch.tape import Entry
+from pytest_perfguard.probes.watch.entry import Entry
 
 
 class Sending:

@@ -4,102 +4,16 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from contextvars import ContextVar
-from marshal import dumps, loads
-from time import perf_counter_ns
-from typing import Any, NamedTuple, Protocol
+from marshal import dumps
+from typing import Any
 
-from pytest_perfguard.model import Note, StatementKind
-from pytest_perfguard.probes.watch.callsite import Site, locate, locate_asking
+from pytest_perfguard.model import Note
+from pytest_perfguard.probes.watch.callsite import locate, locate_asking
+from pytest_perfguard.probes.watch.entry import Entry, make
 from pytest_perfguard.probes.watch.paging import PAGED, hashes, may_be_page
-
-
-class Shape(NamedTuple):
-    """What is kept of a text, once its values are gone."""
-
-    fingerprint: str
-    kind: StatementKind
-    tables: tuple[str, ...] = ()
-    batch: bool = False
-    """Whether it asks for many things at once: a list of values, rows of values."""
-
-
-class Entry:
-    """One execution, as cheaply as it can be written down; texts are read after the measured call.
-
-    As a context manager it takes the time, and hides from the layers below what is executed meanwhile. Tasks that
-    inherit it in their context outlive it, hence `busy`.
-    """
-
-    kind: StatementKind | None = None
-    """Set where the source knows better than the text."""
-    counts: Callable[[], bool] | None = None
-    """Asked after the measured call where a source could not tell; None where there is no doubt."""
-    shape: Callable[[], Shape] | None = None
-    """Reads the text where it is no SQL; None where it is."""
-    batch: bool = False
-    """Whether the caller handed many rows over at once: it is no loop of the caller's, however many there are."""
-    trips: int = 1
-    """How often the server was asked and waited for."""
-    sent: int = 0
-    """How often a driver said so by `Tape.sent`; 0 where it says nothing."""
-    rows: int = 0
-    """Rows that came back; kept only where `Tape.counts_rows`."""
-    nanoseconds: int = -1
-    """Time until the driver returned; -1 where nobody took it."""
-    finding: object = None
-    """What a planner found."""
-    unit: int = 0
-    """Number of what a mapper carries out in one go (a flush), for its caller's one word; 0 for none."""
-    busy: bool = False
-    _given: bytes | None = None
-    """The parameters as they were, written down; None where that is not possible."""
-    _digest: int | None = None
-    _values: dict[int | str, int] | None = None
-
-    def __init__(
-        self, text: str, digest: int, site: Site | None, dialect: str, driver: str, layers: ContextVar[Any]
-    ) -> None:
-        self.text = text
-        self._digest = digest
-        self.site = site
-        self.dialect = dialect
-        self.driver = driver
-        self._layers = layers
-
-    @property
-    def digest(self) -> int:
-        """Return what tells parameters apart."""
-        if self._digest is None:
-            self._digest = hash((self.text, self._given))
-        return self._digest
-
-    @digest.setter
-    def digest(self, value: int) -> None:
-        self._digest = value
-
-    @property
-    def values(self) -> dict[int | str, int] | None:
-        """Return hashes of the parameters by position or name, for texts that ask for one page of a list."""
-        return self._values if self._given is None else hashes(loads(self._given))  # noqa: S302 - our own
-
-    def __enter__(self) -> Entry:
-        layers = self._layers
-        self._before = layers.get()
-        self.busy = True
-        layers.set(self)
-        self._began = perf_counter_ns()
-        return self
-
-    def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
-        self.nanoseconds = perf_counter_ns() - self._began
-        self.busy = False
-        self._layers.set(self._before)
-
-
-_make: Callable[[type[Entry]], Entry] = object.__new__
-"""Faster than calling the class; `Tape.write` sets what `__init__` would."""
+from pytest_perfguard.probes.watch.recording import Opening, Planner, Recording
 
 
 class _Layer:
@@ -118,67 +32,6 @@ class _Layer:
     def __exit__(self, *_error: object) -> None:
         self.busy = False
         self._layers.set(self._before)
-
-
-class Opening(NamedTuple):
-    """A connection that was opened."""
-
-    driver: str
-    site: Site | None
-    is_open: Callable[[], bool]
-    """Whether it is open still; False where it is a pool's own, which keeps it open on purpose."""
-
-
-class Loans:
-    """Connections that pools lent, as one block saw it."""
-
-    def __init__(self) -> None:
-        self.waits: list[int] = []
-        """Nanoseconds until each was given."""
-        self.most = 0
-        """Most connections that were lent at one time."""
-        self.out: dict[int, Opening] = {}
-        """Those that were not given back, by a key of the source's."""
-
-
-class Planner(Protocol):
-    """Asks a database how it would execute a statement, before it does; never raises."""
-
-    def ask(
-        self,
-        entry: Entry,
-        parameters: object,
-        run: Callable[[str, object], Sequence[Sequence[Any]]],
-        *,
-        in_transaction: bool,
-    ) -> None:
-        """Ask by `run`, which executes a text on the same connection and returns all rows; keep `Entry.finding`."""
-        ...
-
-    async def ask_async(
-        self,
-        entry: Entry,
-        parameters: object,
-        run: Callable[[str, object], Awaitable[Sequence[Sequence[Any]]]],
-        *,
-        in_transaction: bool,
-    ) -> None:
-        """Do the same through an asynchronous driver."""
-        ...
-
-
-class Recording:
-    """What one block has seen, and what it wants to see beyond statements."""
-
-    __slots__ = ("counts_rows", "entries", "loans", "notes", "openings", "planner")
-
-    def __init__(self, *, counts_rows: bool = False, planner: Planner | None = None) -> None:
-        self.entries: list[Entry] = []
-        self.notes: list[Note] = []
-        self.openings: list[Opening] = []
-        self.loans = Loans()
-        self.counts_rows = counts_rows
-        self.planner = planner
 
 
 class Tape:
@@ -266,7 +119,7 @@ class Tape:
 
         Costs a microsecond or two and never raises. Ask `hidden` before.
         """
-        entry = _make(Entry)
+        entry = make(Entry)
         entry.text = text
         entry.dialect = dialect
         entry.driver = driver

@@ -12,7 +12,7 @@ from pytest_perfguard.model import Note, StatementKind
 from pytest_perfguard.probes.queries.fingerprint import analyse
 from pytest_perfguard.probes.queries.log import Finding
 from pytest_perfguard.probes.queries.plans.dialogue import Rows, converse, converse_async
-from pytest_perfguard.probes.watch.tape import Entry, Shape
+from pytest_perfguard.probes.watch.entry import Entry, Shape
 
 _MYSQL = ("mysql", "mariadb")
 _DIALECTS = ("sqlite", "postgresql", *_MYSQL)

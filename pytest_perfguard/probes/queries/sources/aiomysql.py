@@ -17,9 +17,10 @@ from pytest_perfguard.probes.queries.sources.mysql import (
     is_empty,
     write,
 )
+from pytest_perfguard.probes.watch.entry import Entry
 from pytest_perfguard.probes.watch.patching import Patches
 from pytest_perfguard.probes.watch.sending import Sending
-from pytest_perfguard.probes.watch.tape import Entry, Tape
+from pytest_perfguard.probes.watch.tape import Tape
 
 _DRIVER = "aiomysql"
 _COM_QUERY = 3

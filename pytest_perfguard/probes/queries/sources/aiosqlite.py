@@ -9,8 +9,9 @@ from contextvars import copy_context
 from typing import Any
 
 from pytest_perfguard.probes.queries.tokens import split
+from pytest_perfguard.probes.watch.entry import Entry
 from pytest_perfguard.probes.watch.patching import Patches
-from pytest_perfguard.probes.watch.tape import Entry, Tape
+from pytest_perfguard.probes.watch.tape import Tape
 
 _ONE: Callable[[str], Iterable[str]] = lambda text: (text,)  # noqa: E731
 _STATEMENTS: dict[str, Callable[[str], Iterable[str]]] = {

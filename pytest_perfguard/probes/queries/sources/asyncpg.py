@@ -19,8 +19,9 @@ from pytest_perfguard.probes.queries.sources.postgresql import (
     sized,
     write,
 )
+from pytest_perfguard.probes.watch.entry import Entry
 from pytest_perfguard.probes.watch.patching import Patches
-from pytest_perfguard.probes.watch.tape import Entry, Tape
+from pytest_perfguard.probes.watch.tape import Tape
 
 _Function = Callable[..., Awaitable[Any]]
 

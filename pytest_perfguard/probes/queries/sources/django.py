@@ -9,11 +9,12 @@ from typing import Any
 
 from pytest_perfguard.model import StatementKind
 from pytest_perfguard.probes.queries.sources.asgiref import watch_callers
+from pytest_perfguard.probes.watch.entry import Entry
 from pytest_perfguard.probes.watch.patching import Patches
 from pytest_perfguard.probes.watch.planning import ask_by_cursor
 from pytest_perfguard.probes.watch.rows import CountingCursor
 from pytest_perfguard.probes.watch.sending import Sending
-from pytest_perfguard.probes.watch.tape import Entry, Tape
+from pytest_perfguard.probes.watch.tape import Tape
 
 _UTILS = "django.db.backends.utils"
 _BASE = "django.db.backends.base.base"

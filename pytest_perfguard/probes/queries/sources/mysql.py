@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from pytest_perfguard.probes.watch.entry import Entry
 from pytest_perfguard.probes.watch.patching import Patches
 from pytest_perfguard.probes.watch.sending import Sending
-from pytest_perfguard.probes.watch.tape import Entry, Tape
+from pytest_perfguard.probes.watch.tape import Tape
 
 DIALECT = "mysql"
 """Of every bare driver: which of the two servers it talks to it does not say, and their texts are read alike.

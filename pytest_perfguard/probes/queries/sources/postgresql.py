@@ -10,8 +10,9 @@ from weakref import WeakKeyDictionary
 
 from pytest_perfguard.model import Note
 from pytest_perfguard.probes.queries.tokens import VALUE
+from pytest_perfguard.probes.watch.entry import Entry
 from pytest_perfguard.probes.watch.patching import Patches
-from pytest_perfguard.probes.watch.tape import Entry, Tape
+from pytest_perfguard.probes.watch.tape import Tape
 
 DIALECT = "postgresql"
 UNDERMINED = ("queries", "reads", "writes")

@@ -23,9 +23,10 @@ from pytest_perfguard.probes.queries.sources.postgresql import (
     write,
 )
 from pytest_perfguard.probes.queries.sources.psycopg2_classes import classes
+from pytest_perfguard.probes.watch.entry import Entry
 from pytest_perfguard.probes.watch.patching import Patches
 from pytest_perfguard.probes.watch.planning import ask_by_cursor
-from pytest_perfguard.probes.watch.tape import Entry, Tape
+from pytest_perfguard.probes.watch.tape import Tape
 
 DRIVER = "psycopg2"
 

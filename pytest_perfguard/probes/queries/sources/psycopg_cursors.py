@@ -18,8 +18,9 @@ from pytest_perfguard.probes.queries.sources.postgresql import (
     write,
 )
 from pytest_perfguard.probes.queries.sources.psycopg_planning import ask
+from pytest_perfguard.probes.watch.entry import Entry
 from pytest_perfguard.probes.watch.patching import Patches
-from pytest_perfguard.probes.watch.tape import Entry, Tape
+from pytest_perfguard.probes.watch.tape import Tape
 
 DRIVER = "psycopg"
 

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Generator
 from typing import Any
 
-from pytest_perfguard.probes.watch.tape import Entry, Tape
+from pytest_perfguard.probes.watch.entry import Entry
+from pytest_perfguard.probes.watch.tape import Tape
 
 
 def ask(tape: Tape, cursor: Any, entry: Entry, parameters: object) -> Generator[Any, Any, None]:

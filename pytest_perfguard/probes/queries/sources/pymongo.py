@@ -10,8 +10,9 @@ from typing import Any
 
 from pytest_perfguard.probes.queries.sources.pymongo_commands import shape_of
 from pytest_perfguard.probes.watch.callsite import Site
+from pytest_perfguard.probes.watch.entry import Entry
 from pytest_perfguard.probes.watch.patching import Patches
-from pytest_perfguard.probes.watch.tape import Entry, Tape
+from pytest_perfguard.probes.watch.tape import Tape
 
 _DRIVER = "pymongo"
 _PASSING = frozenset(

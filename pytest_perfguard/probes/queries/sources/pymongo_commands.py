@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 
 from pytest_perfguard.model import StatementKind
-from pytest_perfguard.probes.watch.tape import Shape
+from pytest_perfguard.probes.watch.entry import Shape
 
 _KINDS = {
     StatementKind.READ: "find aggregate count distinct mapReduce geoSearch",

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from pytest_perfguard.probes.queries.sources.mysql import RowCounts, SyncCursors, argument, opening, stating, write
+from pytest_perfguard.probes.watch.entry import Entry
 from pytest_perfguard.probes.watch.patching import Patches
 from pytest_perfguard.probes.watch.planning import ask_by_cursor
 from pytest_perfguard.probes.watch.sending import Sending
-from pytest_perfguard.probes.watch.tape import Entry, Tape
+from pytest_perfguard.probes.watch.tape import Tape
 
 _DRIVER = "pymysql"
 _COM_QUERY = 3

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_perfguard.model import StatementKind
-from pytest_perfguard.probes.watch.tape import Shape
+from pytest_perfguard.probes.watch.entry import Shape
 
 _KINDS = {
     StatementKind.WRITE: """

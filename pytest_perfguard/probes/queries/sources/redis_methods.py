@@ -9,8 +9,9 @@ from typing import Any
 
 from pytest_perfguard.model import COUNTED
 from pytest_perfguard.probes.queries.sources.redis_commands import shape_of, unpack
+from pytest_perfguard.probes.watch.entry import Entry
 from pytest_perfguard.probes.watch.sending import Sending
-from pytest_perfguard.probes.watch.tape import Entry, Tape
+from pytest_perfguard.probes.watch.tape import Tape
 
 _DRIVER = "redis"
 _LONG = 1000

@@ -14,9 +14,10 @@ from pytest_perfguard.model import StatementKind
 from pytest_perfguard.probes.queries.sources.sqlalchemy_events import EXECUTING, count_rows, listen_beside
 from pytest_perfguard.probes.queries.sources.sqlalchemy_pool import watch_pools
 from pytest_perfguard.probes.watch.callsite import Site, locate
+from pytest_perfguard.probes.watch.entry import Entry
 from pytest_perfguard.probes.watch.patching import Patches
 from pytest_perfguard.probes.watch.planning import ask_by_cursor
-from pytest_perfguard.probes.watch.tape import Entry, Tape
+from pytest_perfguard.probes.watch.tape import Tape
 
 
 class SQLAlchemySource:

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from pytest_perfguard.probes.watch.entry import Entry
 from pytest_perfguard.probes.watch.patching import Patches
 from pytest_perfguard.probes.watch.rows import CountingCursor
-from pytest_perfguard.probes.watch.tape import Entry, Tape
+from pytest_perfguard.probes.watch.tape import Tape
 
 EXECUTING = ("do_execute", "do_executemany", "do_execute_no_params")
 """Methods of dialects, and events before each of them."""

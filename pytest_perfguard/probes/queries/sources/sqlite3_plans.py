@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_perfguard.probes.queries.sources.sqlite3_trace import silence
-from pytest_perfguard.probes.watch.tape import Entry, Tape
+from pytest_perfguard.probes.watch.entry import Entry
+from pytest_perfguard.probes.watch.tape import Tape
 
 
 def ask(tape: Tape, entry: Entry, parameters: object, cursor: Any, plain_cursor: Any) -> None:

@@ -14,7 +14,8 @@ from pytest_perfguard.model.queries import QueryLog, Statement, merge_logs
 from pytest_perfguard.probes.queries.growth import growing
 from pytest_perfguard.probes.queries.log import make_log, percentile, read, repetitions
 from pytest_perfguard.probes.watch.patching import Patches
-from pytest_perfguard.probes.watch.tape import Opening, Recording, Tape
+from pytest_perfguard.probes.watch.recording import Opening, Recording
+from pytest_perfguard.probes.watch.tape import Tape
 
 ROOT = Path(__file__).parents[4]
 

@@ -6,7 +6,8 @@ import pytest
 
 from pytest_perfguard.probes.queries.fingerprint import fingerprint
 from pytest_perfguard.probes.queries.pages import may_be_page, series
-from pytest_perfguard.probes.watch.tape import Recording, Tape
+from pytest_perfguard.probes.watch.recording import Recording
+from pytest_perfguard.probes.watch.tape import Tape
 
 
 def entry(sql, parameters=None):

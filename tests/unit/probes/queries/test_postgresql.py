@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_perfguard.probes.queries.sources.postgresql import CountedRows, controls_transaction, split, text_of, write
-from pytest_perfguard.probes.watch.tape import Recording, Tape
+from pytest_perfguard.probes.watch.recording import Recording
+from pytest_perfguard.probes.watch.tape import Tape
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pytest_perfguard.model import StatementKind
 from pytest_perfguard.probes.queries.log import Finding
 from pytest_perfguard.probes.queries.plans import IndexPlanner
 from pytest_perfguard.probes.queries.plans.dialogue import Question, cells, converse, converse_async
-from pytest_perfguard.probes.watch.tape import Entry, Shape
+from pytest_perfguard.probes.watch.entry import Entry, Shape
 
 LAYERS = ContextVar("layers", default=None)
 SCAN = "SELECT * FROM t WHERE a = 1"
