@@ -10,7 +10,9 @@ from threading import get_ident
 from typing import Any
 
 from pytest_perfguard.model import Note
-from pytest_perfguard.probes.queries.sources.sqlite3_classes import DRIVER, all_subclasses, classes, instances, is_open
+from pytest_perfguard.probes.queries.sources.sqlite3_classes import classes
+from pytest_perfguard.probes.queries.sources.sqlite3_methods import DRIVER
+from pytest_perfguard.probes.queries.sources.sqlite3_open import all_subclasses, instances, is_open
 from pytest_perfguard.probes.queries.sources.sqlite3_trace import UNDERMINED, Tracer
 from pytest_perfguard.probes.watch.rebinding import rebind
 from pytest_perfguard.probes.watch.tape import Tape
@@ -39,12 +41,12 @@ class Sqlite3Source:
         tracer = Tracer(tape)
         release = _acquire()
         ours.activate(tape, tracer)
-        unseen = ours.follow_open(tracer)
+        unseen = ours.open.follow(tracer)
         if unseen:
             tape.remark(_unseen(unseen))
 
         def undo() -> None:
-            past = ours.opened_past(tracer)
+            past = ours.open.count_past(tracer)
             if past:
                 tape.remark(_past(past))
             tracer.release()
@@ -83,7 +85,7 @@ class _Connect:
 
 def _acquire() -> Callable[[], None]:
     if _Connect.users == 0:
-        classes().era += 1
+        classes().open.era += 1
         _Connect.original = sys.modules["sqlite3"].connect
         _Connect.wrapper = _wrap(_Connect.original)
         rebind(_Connect.original, _Connect.wrapper, keep=_own_holders(_Connect.wrapper))
@@ -121,7 +123,7 @@ def _wrap(original: Any) -> Any:
         else:
             kwargs["factory"] = ours.variant(kwargs.get("factory", ours.plain))
         connection = original(*args, **kwargs)
-        ours.enlist(connection)
+        ours.open.enlist(connection)
         tracer = ours.tracer
         if tracer is not None:
             if not tracer.tape.hidden():

@@ -29,4 +29,6 @@ def test_no_source_is_loaded_without_its_library():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     counts, loaded = done.stdout.splitlines()
     assert counts == "{'queries': 1, 'reads': 1, 'writes': 0}"
-    assert loaded == "['sqlite3', 'sqlite3_classes', 'sqlite3_plans', 'sqlite3_trace']"
+    assert (
+        loaded == "['sqlite3', 'sqlite3_classes', 'sqlite3_methods', 'sqlite3_open', 'sqlite3_plans', 'sqlite3_trace']"
+    )
