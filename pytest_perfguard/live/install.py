@@ -13,22 +13,19 @@ uses it shares the lock until the process ends. A file that is written last says
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-import shlex
 import shutil
-import signal
-import subprocess
 import sys
 import time
-import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_perfguard.errors import MeasurementError
+from pytest_perfguard.live import commands
+from pytest_perfguard.live.identity import Parent, build_files, declared_name, digest, inspect
 from pytest_perfguard.live.layers import distributions, has_modules, normal_name, write_layer
 from pytest_perfguard.live.locks import Lock
 from pytest_perfguard.model.note import Note
@@ -39,11 +36,6 @@ if TYPE_CHECKING:
 KEPT = 10
 """So many environments stay in the cache; the least recently used go first."""
 _COMPLETE = "perfguard-complete.json"
-_LAYOUT = 1
-"""Part of each key: to be raised whenever environments are built in another way."""
-_RENEWED = 7 * 86400
-"""Seconds after which all are built anew: compilers, build requirements and dependencies change with time, and base and
-head must have the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +75,12 @@ def install_tree(
     `progress` is told what goes on, and `janitor` which processes must not outlive the run. Raises `MeasurementError`
     where it cannot be installed.
     """
-    project = _declared_name(tree)
+    project = declared_name(tree)
     shown = key if len(key) <= 16 else key[:12]
     work = _Work(
         target=str(tree.absolute()), project=project, label=f"{project or 'the project'} ({shown})", janitor=janitor
     )
-    return _provide(work, (key, *_build_files(tree)), python=python, cache=cache, progress=progress)
+    return _provide(work, (key, *build_files(tree)), python=python, cache=cache, progress=progress)
 
 
 def install_release(
@@ -118,22 +110,12 @@ class _Work:
     janitor: Janitor | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Parent:
-    """The environment below: its interpreter, what that is, its folders of packages, and what they hold."""
-
-    python: str
-    identity: str
-    folders: tuple[str, ...]
-    held: Mapping[str, str]
-
-
 def _provide(
     work: _Work, content: Iterable[str], *, python: str, cache: Path, progress: Callable[[str], None]
 ) -> Installed:
-    parent = _inspect(python)
-    digest = _digest(work, content, parent, environ=os.environ, now=time.time())
-    folder = cache / "environments" / f"{normal_name(work.project) or 'project'}-{digest}"
+    parent = inspect(python)
+    key = digest(work.project, content, parent, environ=os.environ, now=time.time())
+    folder = cache / "environments" / f"{normal_name(work.project) or 'project'}-{key}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = _HELD.get(folder)
@@ -154,7 +136,7 @@ def _provide(
     return Installed(python=str(_python_of(folder)), packages_folder=Path(record["packages_folder"]), notes=notes)
 
 
-def _build_once(folder: Path, lock: Lock, work: _Work, parent: _Parent, progress: Callable[[str], None]) -> bool:
+def _build_once(folder: Path, lock: Lock, work: _Work, parent: Parent, progress: Callable[[str], None]) -> bool:
     """Return whether it had to be built; it is complete then, and `lock` is shared."""
     built = False
 
@@ -183,12 +165,13 @@ def _build_once(folder: Path, lock: Lock, work: _Work, parent: _Parent, progress
         progress(f"{work.label}: installed in {time.monotonic() - started:.1f} s")
 
 
-def _build(folder: Path, work: _Work, parent: _Parent, lock: Lock) -> None:
+def _build(folder: Path, work: _Work, parent: Parent, lock: Lock) -> None:
     if folder.exists():
         shutil.rmtree(folder)
 
     def run(*command: str, trying: bool = False) -> str | None:
-        return _run(command, work=work, lock=lock, log=folder.parent / "last-failure.log", trying=trying)
+        log = folder.parent / "last-failure.log"
+        return commands.run(command, label=work.label, lock=lock, log=log, janitor=work.janitor, trying=trying)
 
     run(parent.python, "-m", "venv", "--without-pip", str(folder))
     python = str(_python_of(folder))
@@ -239,78 +222,6 @@ def _add_pip(python: str, run: Callable[..., str | None]) -> None:
         )
 
 
-def _run(command: Sequence[str], *, work: _Work, lock: Lock, log: Path, trying: bool) -> str | None:
-    """Return what `command` printed; None where it failed and was only `trying`, else `MeasurementError` is raised."""
-    with subprocess.Popen(  # noqa: S603
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=_environment(os.environ),
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,  # so that compilers that it starts can be ended with it
-        pass_fds=lock.shared_with_children(),
-    ) as process:
-        if work.janitor is not None:
-            work.janitor.guard_group(process.pid)
-        try:
-            output, _ = process.communicate()
-        except BaseException:
-            _end(process)
-            raise
-        finally:
-            if work.janitor is not None:
-                work.janitor.release_group(process.pid)
-    if process.returncode == 0:
-        return output
-    if trying:
-        return None
-    log.write_text(f"$ {shlex.join(command)}\n{output}", encoding="utf-8")
-    raise MeasurementError(_failure(work.label, command, process.returncode, output, log))
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    if sys.platform == "win32":
-        process.kill()
-    else:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def _failure(label: str, command: Sequence[str], code: int, output: str, log: Path) -> str:
-    lines = [line.rstrip() for line in output.splitlines() if line.strip()]
-    shown = "\n".join(f"    {line}" for line in lines[-25:])
-    return (
-        f"{label} could not be installed: `{shlex.join(command)}` ended with {code}:\n{shown}\n"
-        f"Put right what it names (all of its output is in {log}), or leave --perfguard-against-install out"
-    )
-
-
-_FOREIGN = ("PYTHONPATH", "PYTHONHOME", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "COVERAGE_PROCESS_START")
-_ELSEWHERE = (
-    "TARGET",
-    "PREFIX",
-    "ROOT",
-    "PYTHON",
-    "UPGRADE",
-    "IGNORE_INSTALLED",
-    "FORCE_REINSTALL",
-    "NO_DEPS",
-    "DRY_RUN",
-)
-
-
-def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment for pip: the user's indexes, constraints and compilers, and nothing that misleads it."""
-    removed = {*_FOREIGN, *(f"PIP_{name}" for name in _ELSEWHERE)}
-    return {
-        **{name: value for name, value in environ.items() if name not in removed},
-        "PIP_USER": "0",
-        "PYTHONIOENCODING": "utf-8",
-    }
-
-
 def _remarks(label: str, own: Mapping[str, str], below: Mapping[str, str], said: str) -> Iterator[Note]:
     if own:
         listed = ", ".join(
@@ -329,88 +240,6 @@ def _remarks(label: str, own: Mapping[str, str], below: Mapping[str, str], said:
             message=f"{label} leaves packages of the running environment without what they need: {' '.join(conflicts)}",
             remedy="tests that use those packages may fail on that side",
         )
-
-
-_INSPECT = """
-import json, platform, site, sys, sysconfig
-print()
-print(json.dumps({
-    "identity": [sys.version, sys.implementation.cache_tag, sysconfig.get_config_var("SOABI"), platform.platform(),
-                 sys.base_prefix, getattr(sys, "_base_executable", "")],
-    "folders": [*([site.getusersitepackages()] if site.ENABLE_USER_SITE else []), *site.getsitepackages()],
-}))
-"""
-
-
-def _inspect(python: str) -> _Parent:
-    ended = subprocess.run(  # noqa: S603
-        [python, "-P", "-c", _INSPECT],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        env=_environment(os.environ),
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
-    if ended.returncode != 0:
-        last = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
-        raise MeasurementError(f"{python} cannot be used for environments of base and head: {last}; check that it runs")
-    told = json.loads(ended.stdout.strip().splitlines()[-1])
-    folders = tuple(dict.fromkeys(folder for folder in told["folders"] if Path(folder).is_dir()))
-    held = {name: each.version for name, each in distributions(folders).items()}
-    return _Parent(python=python, identity=json.dumps(told["identity"]), folders=folders, held=held)
-
-
-_SHAPING = (
-    *(
-        "CC",
-        "CXX",
-        "CFLAGS",
-        "CXXFLAGS",
-        "CPPFLAGS",
-        "LDFLAGS",
-        "ARCHFLAGS",
-        "MACOSX_DEPLOYMENT_TARGET",
-        "RUSTFLAGS",
-        "CMAKE_ARGS",
-    ),
-    *("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT", "PIP_NO_BINARY", "PIP_ONLY_BINARY", "PIP_PRE", "PIP_CONFIG_SETTINGS"),
-)
-
-
-def _digest(work: _Work, content: Iterable[str], parent: _Parent, *, environ: Mapping[str, str], now: float) -> str:
-    """Return the key of an environment: all that decides what is in it, and the week that it was built in."""
-    held = {name: version for name, version in parent.held.items() if name != normal_name(work.project)}
-    compiler = shutil.which(shlex.split(environ.get("CC") or "cc")[0])
-    decisive = (
-        _LAYOUT,
-        normal_name(work.project),
-        list(content),
-        parent.identity,
-        parent.folders,
-        sorted(held.items()),
-        [environ.get(name) for name in _SHAPING],
-        [os.path.realpath(compiler), Path(compiler).stat().st_mtime_ns] if compiler else None,
-        int(now // _RENEWED),
-    )
-    return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:20]
-
-
-def _build_files(tree: Path) -> list[str]:
-    """Return the digests of the files in `tree` that say how it is built and what it needs."""
-    patterns = ("pyproject.toml", "setup.py", "setup.cfg", "requirements*.txt", "*.lock", "pylock*.toml")
-    files = sorted({file for pattern in patterns for file in tree.glob(pattern) if file.is_file()})
-    return [f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files]
-
-
-def _declared_name(tree: Path) -> str:
-    """Return the name in pyproject.toml; empty if it has none or cannot be read."""
-    with contextlib.suppress(OSError, ValueError):
-        document = tomllib.loads((tree / "pyproject.toml").read_text(encoding="utf-8"))
-        tool = document.get("tool", {})
-        name = document.get("project", {}).get("name") or tool.get("poetry", {}).get("name")
-        return name if isinstance(name, str) else ""
-    return ""
 
 
 def _python_of(folder: Path) -> Path:

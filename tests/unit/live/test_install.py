@@ -8,16 +8,15 @@ from pathlib import Path
 import pytest
 
 from pytest_perfguard.errors import MeasurementError
-from pytest_perfguard.live import install, layers
-from pytest_perfguard.live.install import _Parent, _Work
+from pytest_perfguard.live import commands, identity, install, layers
+from pytest_perfguard.live.identity import Parent
 from pytest_perfguard.live.locks import Lock
 
-WORK = _Work(target="/tree", project="My.Project", label="my project")
-PARENT = _Parent(python="python", identity="3.11", folders=("/packages",), held={"six": "1.16", "my-project": "2"})
+PARENT = Parent(python="python", identity="3.11", folders=("/packages",), held={"six": "1.16", "my-project": "2"})
 
 
-def digest(work=WORK, content=("key",), parent=PARENT, environ=None, now=0.0):
-    return install._digest(work, content, parent, environ=environ or {}, now=now)
+def digest(project="My.Project", content=("key",), parent=PARENT, environ=None, now=0.0):
+    return identity.digest(project, content, parent, environ=environ or {}, now=now)
 
 
 class TestCacheFolder:
@@ -35,10 +34,10 @@ class TestDigest:
         "changed",
         [
             {"content": ("other",)},
-            {"work": _Work(target="/tree", project="another", label="my project")},
-            {"parent": _Parent(python="p", identity="3.12", folders=("/packages",), held=PARENT.held)},
-            {"parent": _Parent(python="p", identity="3.11", folders=("/others",), held=PARENT.held)},
-            {"parent": _Parent(python="p", identity="3.11", folders=("/packages",), held={"six": "1.17"})},
+            {"project": "another"},
+            {"parent": Parent(python="p", identity="3.12", folders=("/packages",), held=PARENT.held)},
+            {"parent": Parent(python="p", identity="3.11", folders=("/others",), held=PARENT.held)},
+            {"parent": Parent(python="p", identity="3.11", folders=("/packages",), held={"six": "1.17"})},
             {"environ": {"CFLAGS": "-O0"}},
             {"now": 8 * 86400.0},
         ],
@@ -46,16 +45,15 @@ class TestDigest:
     def test_another_for_whatever_changes_the_result(self, changed):
         assert digest(**changed) != digest()
 
-    def test_neither_the_tree_nor_the_installed_project_nor_other_variables_matter(self):
-        moved = _Work(target="/elsewhere", project="My.Project", label="it")
-        below = _Parent(python="p", identity="3.11", folders=("/packages",), held={"six": "1.16", "my-project": "3"})
-        assert digest(work=moved, parent=below, environ={"HOME": "/root"}, now=60.0) == digest()
+    def test_neither_the_spelling_nor_the_installed_project_nor_other_variables_matter(self):
+        below = Parent(python="p", identity="3.11", folders=("/packages",), held={"six": "1.16", "my-project": "3"})
+        assert digest(project="my_project", parent=below, environ={"HOME": "/root"}, now=60.0) == digest()
 
 
 class TestTree:
     def test_the_name_is_read_where_it_is_declared(self, tmp_path):
         file = tmp_path / "pyproject.toml"
-        assert install._declared_name(tmp_path) == ""
+        assert identity.declared_name(tmp_path) == ""
         for text, name in (
             ("[project]\nname = 'a'", "a"),
             ("[tool.poetry]\nname = 'b'", "b"),
@@ -64,17 +62,17 @@ class TestTree:
             ("no toml", ""),
         ):
             file.write_text(text)
-            assert install._declared_name(tmp_path) == name
+            assert identity.declared_name(tmp_path) == name
 
     def test_build_files_count_by_content(self, tmp_path):
         (tmp_path / "code.py").write_text("1")
-        assert install._build_files(tmp_path) == []
+        assert identity.build_files(tmp_path) == []
         (tmp_path / "uv.lock").write_text("1")
         (tmp_path / "setup.py").write_text("1")
-        first = install._build_files(tmp_path)
+        first = identity.build_files(tmp_path)
         assert [line.split()[0] for line in first] == ["setup.py", "uv.lock"]
         (tmp_path / "uv.lock").write_text("2")
-        assert install._build_files(tmp_path) != first
+        assert identity.build_files(tmp_path) != first
 
 
 class TestEnvironment:
@@ -87,7 +85,7 @@ class TestEnvironment:
             "GIT_DIR": "/z",
             "PIP_USER": "1",
         }
-        assert install._environment(given) == {
+        assert commands.environment(given) == {
             "PIP_INDEX_URL": "u",
             "CFLAGS": "-O2",
             "PIP_USER": "0",
@@ -98,7 +96,7 @@ class TestEnvironment:
 class TestMessages:
     def test_a_failure_shows_the_command_the_last_lines_and_the_way_out(self):
         output = "\n".join(f"line {number}" for number in range(100))
-        message = install._failure("base", ["pip", "install", "a b"], 2, output, Path("/log"))
+        message = commands.failure("base", ["pip", "install", "a b"], 2, output, Path("/log"))
         assert "base could not be installed: `pip install 'a b'` ended with 2:" in message
         assert "    line 99\n" in message
         assert "line 74" not in message
@@ -125,7 +123,7 @@ class TestLayer:
             (below / f"{name}.pth").write_text(f"{tmp_path / name}\n")
             (tmp_path / name).mkdir()
         monkeypatch.setattr(sys, "path", ["first"])
-        parent = _Parent(python="p", identity="", folders=(str(below), str(tmp_path / "gone")), held={})
+        parent = Parent(python="p", identity="", folders=(str(below), str(tmp_path / "gone")), held={})
         return below, packages, parent
 
     def extend(self, packages):
