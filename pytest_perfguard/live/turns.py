@@ -11,8 +11,9 @@ from pytest_perfguard.live import machine
 from pytest_perfguard.live.wire import Channel
 from pytest_perfguard.measure import reference
 from pytest_perfguard.measure.caller import Caller, note_lazy
+from pytest_perfguard.measure.passes import Block, Reply
 from pytest_perfguard.measure.plan import Call, Plan
-from pytest_perfguard.measure.runner import Block, Reply, Runner, Timing
+from pytest_perfguard.measure.runner import Runner, Timing
 from pytest_perfguard.model.budget import Method
 from pytest_perfguard.model.measurement import Key
 from pytest_perfguard.model.protocols import Probe

@@ -11,7 +11,6 @@ import gc
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_perfguard.errors import ProbeError
@@ -20,12 +19,13 @@ from pytest_perfguard.measure.caller import Caller, note_lazy, refuse_awaitable
 from pytest_perfguard.measure.environment import disturbances
 from pytest_perfguard.measure.loop import repeat_call
 from pytest_perfguard.measure.observation import log_of, to_series
+from pytest_perfguard.measure.passes import Block, Reply, comes_early, run_pass, spare
 from pytest_perfguard.measure.plan import BLOCK_SECONDS, MINIMUM_ROUNDS, Call, Plan, Progress
 from pytest_perfguard.model.budget import Method
 from pytest_perfguard.model.measurement import Measurement
-from pytest_perfguard.model.metric import OF_LEFT, REFERENCE
+from pytest_perfguard.model.metric import REFERENCE
 from pytest_perfguard.model.note import Note
-from pytest_perfguard.model.protocols import Probe, Reading, Stage, StagedProbe
+from pytest_perfguard.model.protocols import Probe, Reading
 from pytest_perfguard.model.sample import Series
 
 PROGRESS_SECONDS = 1.0
@@ -33,27 +33,6 @@ PROGRESS_SECONDS = 1.0
 
 _TRUSTED_SECONDS = 0.0001
 """A block of at least this length tells how long a call takes; a shorter one only that more are needed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A request of the procedure: make `iterations` calls between `start` and `stop` of `probe`."""
-
-    probe: Probe
-    iterations: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What was read around a block, and what the call returned where the block was one call."""
-
-    reading: Reading
-    result: Any = None
-
-    @property
-    def seconds(self) -> float:
-        """Return the wall time of the block."""
-        return self.reading.values["wall"] * 1e-9
 
 
 Procedure = Generator[Block, Reply, tuple[Any, Measurement]]
@@ -121,16 +100,16 @@ class Runner:
             with _collector(on=plan.method.gc):
                 first = yield Block(self.clock, 1)
         for probe in early:
-            readings = yield from _pass(probe, 1)
+            readings = yield from run_pass(probe, 1)
             counted.extend(to_series(probe.metrics, readings))
             passes.extend(readings)
-        limited, reasons = _spare(plan, counted)
+        limited, reasons = spare(plan, counted)
         with _collector(on=plan.method.gc):
             result, timing, notes = yield from self.timing(caller, limited)
         made = max((len(each) * each.iterations for each in timing if each.metric is not REFERENCE), default=0)
         for probe in plan.probes:
             if probe not in early:
-                readings = yield from _pass(probe, made)
+                readings = yield from run_pass(probe, made)
                 counted.extend(to_series(probe.metrics, readings))
                 passes.extend(readings)
         series = [*timing, *counted]
@@ -204,49 +183,6 @@ class Runner:
             if wanted <= iterations * 1.25 or self._now() >= deadline:
                 return iterations
             iterations = wanted
-
-
-def comes_early(probe: Probe) -> bool:
-    """Return whether the pass of `probe` comes before the clock's thousands of calls, which pile up what they leave."""
-    return bool(getattr(probe, "early", False))
-
-
-def _spare(plan: Plan, counted: Sequence[Series]) -> tuple[Plan, tuple[Note, ...]]:
-    """Return the plan with few calls for the clock, and why, where each call leaves what a process has little of."""
-    left = [each.metric.name for each in counted if each.metric.name in _SCARCE and each.reduced() > 0]
-    if not left:
-        return plan, ()
-    note = Note(
-        code="timed-briefly",
-        message=f"each call leaves something ({', '.join(left)}), so it was timed {MINIMUM_ROUNDS} times only",
-        remedy="mend the leak, and measure again",
-    )
-    return replace(plan, method=replace(plan.method, rounds=MINIMUM_ROUNDS, iterations=1, warmup=0)), (note,)
-
-
-_SCARCE = OF_LEFT | {"connections_leaked"}
-
-
-def _pass(probe: Probe, made: int) -> Generator[Block, Reply, list[Reading]]:
-    """Yield the blocks that `probe` wants, and return its readings, or the one that those of its stages come to.
-
-    The calls that were `made` before have warmed up what is measured.
-    """
-    stages: list[list[Reading]] = []
-    stage = Stage(probe=probe, warmup=max(probe.warmup - made, 0), rounds=probe.rounds)
-    while True:
-        readings: list[Reading] = []
-        for number in range(stage.warmup + stage.rounds):
-            reply = yield Block(stage.probe, 1)
-            if number >= stage.warmup:
-                readings.append(reply.reading)
-        if not isinstance(probe, StagedProbe):
-            return readings
-        stages.append(readings)
-        found = probe.proceed(stages)
-        if isinstance(found, Reading):
-            return [found]
-        stage = found
 
 
 def _perform(caller: Caller, block: Block) -> Reply:

@@ -14,7 +14,7 @@ from sys import _getframe
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-_PACKAGE = str(Path(__file__).resolve().parents[2])
+PACKAGE = str(Path(__file__).resolve().parents[2])
 _FOREIGN_FOLDERS = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _COMPREHENSIONS = re.compile(r"(?:(?:\.<locals>)?\.?<(?:list|dict|set)comp>)+$")
 """They have frames of their own up to Python 3.11 only."""
@@ -181,7 +181,7 @@ def describe(place: Site | None, root: Path) -> tuple[str, int]:
     if place is None:
         return "", 0
     name = _COMPREHENSIONS.sub("", place.code.co_qualname) or "<module>"
-    return f"{_relative(place.code.co_filename, root)}:{name}", place.line
+    return f"{relative(place.code.co_filename, root)}:{name}", place.line
 
 
 _FOREIGN, _USERS, _OURS, _BRIDGE = 0, 1, 2, 3
@@ -206,9 +206,9 @@ def _whose(frame: FrameType) -> int:
 
 
 def _judge(filename: str) -> int:
-    if filename.startswith(_PACKAGE + os.sep):
+    if filename.startswith(PACKAGE + os.sep):
         verdict = _OURS
-    elif _is_own(filename):
+    elif is_own(filename):
         verdict = _USERS
     else:
         verdict = _BRIDGE if filename.endswith(_BRIDGES) else _FOREIGN
@@ -229,7 +229,7 @@ def _foreign_roots() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
     roots = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     roots.update(site.getsitepackages())
-    roots.update({site.getusersitepackages(), _PACKAGE})
+    roots.update({site.getusersitepackages(), PACKAGE})
     roots.update([os.path.realpath(root) for root in roots])
     return tuple(os.path.join(root, "") for root in roots if root)  # noqa: PTH118 - a trailing separator
 
@@ -241,7 +241,8 @@ _SOURCES = frozenset({".py", ".pyw", ""})
 """What Jinja makes of a template has the template's name, and lines that are not the template's."""
 
 
-def _is_own(filename: str) -> bool:
+def is_own(filename: str) -> bool:
+    """Return whether a file is the user's, and neither the standard library's, an installed package's nor ours."""
     return not (
         filename.startswith("<")  # <frozen …>, <string>, <stdin>
         or os.path.splitext(filename)[1] not in _SOURCES  # noqa: PTH122 - nothing but text
@@ -250,7 +251,8 @@ def _is_own(filename: str) -> bool:
     )
 
 
-def _relative(filename: str, root: Path) -> str:
+def relative(filename: str, root: Path) -> str:
+    """Return `filename` relative to `root`, or else to where it is imported from."""
     path = Path(filename)
     for base in (str(root), *sorted(filter(None, sys.path), key=len, reverse=True)):
         if path.is_relative_to(base):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pytest_perfguard.probes.watch.callsite import _PACKAGE, _is_own, _relative
+from pytest_perfguard.probes.watch.callsite import PACKAGE, is_own, relative
 
 Frame = tuple[str, str, int]
 """Function, file and line."""
@@ -32,14 +32,14 @@ def describe_route(frames: Iterable[Frame], root: Path) -> str:
         if frame[0] not in _COMPREHENSIONS:
             way.append(frame)
     way.reverse()
-    own = [place for place, frame in enumerate(way) if _is_own(frame[1])]
+    own = [place for place, frame in enumerate(way) if is_own(frame[1])]
     after = own[-1] + 1 if own else 0
     shown = [*dict.fromkeys(way[place] for place in own), *way[after : after + 1]]
-    return " → ".join(_shorten([f"{_relative(path, root)}:{line} {name}" for name, path, line in shown]))
+    return " → ".join(_shorten([f"{relative(path, root)}:{line} {name}" for name, path, line in shown]))
 
 
 def _is_ours(path: str) -> bool:
-    return path.startswith((_PACKAGE + os.sep, "<perfguard "))
+    return path.startswith((PACKAGE + os.sep, "<perfguard "))
 
 
 def _shorten(places: Sequence[str]) -> Sequence[str]:

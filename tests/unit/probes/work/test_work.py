@@ -18,8 +18,9 @@ import pytest_perfguard
 from pytest_perfguard.errors import ProbeError
 from pytest_perfguard.measure.caller import Caller
 from pytest_perfguard.measure.observation import observe
+from pytest_perfguard.measure.passes import Block
 from pytest_perfguard.measure.plan import Call
-from pytest_perfguard.measure.runner import Block, _perform, _perform_async
+from pytest_perfguard.measure.runner import _perform, _perform_async
 from pytest_perfguard.model.metric import CALLS, TIME, Reduce
 from pytest_perfguard.model.sample import Series
 from pytest_perfguard.probes.work import CallProbe, WorkProbe, note_unsteady
