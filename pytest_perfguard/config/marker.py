@@ -147,17 +147,15 @@ def parse_method(
     if args:
         raise ConfigError(
             f"perf takes no positional arguments, and was given {len(args)} ({origin}); "
-            f"name them: {', '.join(sorted((*_METHOD_READERS, 'tolerance')))}"
+            f"name them: {', '.join(sorted(_KEYWORDS))}"
         )
     found: dict[str, Any] = {}
     for marker in markers:
         for key, raw in marker.items():
-            if key == "tolerance":
-                continue
-            if key not in _METHOD_READERS:
-                raise unknown("keyword of perf", key, (*_METHOD_READERS, "tolerance"), origin)
-            value = None if raw is None else _METHOD_READERS[key](key, raw, origin)
-            found.setdefault(key, value)
+            if key not in _KEYWORDS:
+                raise unknown("keyword of perf", key, _KEYWORDS, origin)
+            if key in _METHOD_READERS:
+                found.setdefault(key, None if raw is None else _METHOD_READERS[key](key, raw, origin))
     chosen: dict[str, Any] = {"target_time": defaults.target_time, "max_time": defaults.measurement_time}
     chosen.update({key: value for key, value in found.items() if value is not None})
     asked = ((name, origin) for name in found.get("metrics") or ())
@@ -170,7 +168,7 @@ def parse_method(
     tolerances = read_tolerances(defaults.tolerance, metrics=metrics, origin=defaults.origin("tolerance"))
     for marker in reversed(markers):
         tolerances.update(read_tolerances(marker.get("tolerance") or {}, metrics=metrics, origin=origin))
-    return Method(**{**chosen, "metrics": tuple(names), "tolerances": tuple(sorted(tolerances.items()))})
+    return Method(**{**chosen, "metrics": tuple(names), "tolerance": tuple(sorted(tolerances.items()))})
 
 
 _NUMBER = r"(?P<number>[0-9]+(?:\.[0-9]+)?)"
@@ -283,3 +281,5 @@ _METHOD_READERS: dict[str, Callable[[str, Any, str], Any]] = {
     "gc": _switch,
     "metrics": _metrics,
 }
+_KEYWORDS = (*_METHOD_READERS, "tolerance")
+"""Those of the marker `perf`. A tolerance is read by metric, so that each metric has it from its nearest marker."""

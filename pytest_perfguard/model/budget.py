@@ -52,9 +52,9 @@ class Method:
     """Whether the garbage collector stays on during rounds."""
     metrics: tuple[str, ...] = ()
     """Metrics to measure beside those that have budgets."""
-    tolerances: tuple[tuple[str, Tolerance], ...] = ()
+    tolerance: tuple[tuple[str, Tolerance], ...] = ()
     """What exact metrics may differ from a baseline, where somebody said so, by name."""
 
     def tolerated(self, metric: Metric) -> Metric:
         """Return `metric` with the tolerance that was chosen for it, if one was."""
-        return replace(metric, tolerance=dict(self.tolerances).get(metric.name, metric.tolerance))
+        return replace(metric, tolerance=dict(self.tolerance).get(metric.name, metric.tolerance))

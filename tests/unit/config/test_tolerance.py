@@ -51,7 +51,7 @@ def test_the_nearest_marker_decides_for_each_metric_and_the_settings_for_the_res
         settings,
         metrics=BUILTIN,
     )
-    assert dict(method.tolerances) == {
+    assert dict(method.tolerance) == {
         "memory": Tolerance(absolute=3e6),
         "calls": Tolerance(absolute=3),
         "heap": Tolerance(relative=0.05),
