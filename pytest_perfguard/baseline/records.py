@@ -64,6 +64,7 @@ _KEPT = ("fingerprint", "kind", "count", "distinct", "tables", "function", "driv
 
 
 _GROWTH = ("kind", "owner", "count", "size")
+"""What is stored of what grows: lines age."""
 
 
 def _encode_log(log: QueryLog) -> dict[str, Any]:

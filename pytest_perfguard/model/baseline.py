@@ -81,7 +81,7 @@ class Record:
             key=measurement.key,
             summaries=tuple(Summary.of(series) for series in measurement.series if series.values),
             queries=measurement.queries,
-            growth=tuple(each.kept() for each in measurement.growth),
+            growth=measurement.growth,
             contended=measurement.contended,
         )
 

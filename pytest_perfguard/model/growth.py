@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -19,10 +19,6 @@ class Growth:
     """Bytes a call, each object without what it refers to."""
     place: str = ""
     """`path:line` of the owner's code, for the reader of a failure; neither compared nor stored."""
-
-    def kept(self) -> Growth:
-        """Return what is stored of it: lines age."""
-        return replace(self, place="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

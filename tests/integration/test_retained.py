@@ -94,3 +94,40 @@ def test_clean_code_passes_with_fixtures_logs_and_mocks(either):
     inner = either.run(QUICK, code=0)
     assert inner.outcomes == {"passed": 7}
     assert {verdict["outcome"] for verdict in inner.verdicts(metric="retained")} == {"passed"}
+
+
+def test_a_regression_against_the_stored_baseline_names_what_is_new(either):
+    shop = """
+    class Orders:
+        def __init__(self):
+            self.seen = []
+            self.failed = []
+
+        def place(self, number):
+            order = {{"id": number}}
+            self.seen.append(order)
+            {more}
+    """
+    test = """
+    import pytest
+    import shop
+
+    @pytest.mark.perf(metrics=("retained",), target_time="5 ms")
+    def test_place(perf):
+        perf(shop.Orders().place, 7)
+    """
+    either.write(shop=shop.format(more="pass"), test_shop=test)
+    either.commit("first")
+    either.run("--perfguard-save", code=0)
+    either.run("--perfguard-compare", code=0)
+    either.write(shop=shop.format(more="self.failed.append([order])"))
+    either.commit("second")
+    inner = either.run("--perfguard-compare", code=1)
+    assert inner.judged("test_place", "retained") == ("regressed", True)
+    inner.result.stdout.fnmatch_lines(
+        [
+            "*retained of test_shop.py::test_place rose to *",
+            "*NEW      1 × list a call, *shop:Orders.failed (list), shop.py:*",
+        ]
+    )
+    inner.result.stdout.no_fnmatch_line("*NEW*dict*")

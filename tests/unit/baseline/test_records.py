@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from pytest_perfguard.baseline.records import Records, decode_record, encode_record, is_record, scales_of
 from pytest_perfguard.errors import StoreFormatError
-from pytest_perfguard.model import BUILTIN, Key, Measurement, Record, Series
+from pytest_perfguard.model import BUILTIN, Growth, Key, Measurement, Record, Series
 from tests.unit.baseline.examples import LOG, TIME, measurement
 
 SCALES = scales_of(tuple(BUILTIN.values()))
@@ -26,6 +27,7 @@ series = st.builds(
         key=st.builds(Key, test=st.text(), name=st.text()),
         series=st.lists(series, max_size=4).map(tuple),
         queries=st.sampled_from([None, LOG]),
+        growth=st.sampled_from([(), (Growth(kind="dict", owner="shop:SEEN (list)", count=1.5, size=184.0),)]),
         contended=st.booleans(),
     )
 )
@@ -34,6 +36,12 @@ def test_a_record_comes_back_to_the_last_bit(item):
     line = encode_record(record, SCALES)
     assert "\n" not in line
     assert decode_record(json.loads(line), SCALES) == record
+
+
+def test_the_places_of_what_grows_are_not_stored():
+    grown = Growth(kind="dict", owner="shop:SEEN (list)", count=1.0, size=184.0, place="shop.py:7")
+    line = encode_record(Record(key=Key(test="t"), summaries=(), growth=(grown,)), SCALES)
+    assert decode_record(json.loads(line), SCALES).growth == (replace(grown, place=""),)
 
 
 def test_a_record_is_short():
