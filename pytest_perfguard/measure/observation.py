@@ -45,16 +45,23 @@ class Observation:
 
     def measurement(self, key: Key, budgets: Sequence[Budget] = ()) -> Measurement:
         """Return the measurement of the block, with limits of its own."""
-        readings = self.readings
-        return Measurement(
-            key=key,
-            series=self.series,
-            queries=log_of(readings),
-            growth=tuple(each for reading in readings for each in reading.growth),
-            details=tuple(dict.fromkeys(each for reading in readings for each in reading.details)),
-            budgets=tuple(replace(budget, measurement=key.name) for budget in budgets),
-            notes=self.notes,
-        )
+        limits = tuple(replace(budget, measurement=key.name) for budget in budgets)
+        return replace(to_measurement(key, self.series, self.readings), budgets=limits)
+
+
+def to_measurement(
+    key: Key, series: Sequence[Series], readings: Sequence[Reading], *, group: str = "", notes: Sequence[Note] = ()
+) -> Measurement:
+    """Return the measurement that `series` are of, with all that `readings` explain, and `notes` before theirs."""
+    return Measurement(
+        key=key,
+        group=group,
+        series=tuple(series),
+        queries=log_of(readings),
+        growth=tuple(each for reading in readings for each in reading.growth),
+        details=tuple(dict.fromkeys(each for reading in readings for each in reading.details)),
+        notes=tuple(dict.fromkeys((*notes, *(note for reading in readings for note in reading.notes)))),
+    )
 
 
 @contextlib.contextmanager

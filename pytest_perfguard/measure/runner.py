@@ -18,7 +18,7 @@ from pytest_perfguard.measure import reference
 from pytest_perfguard.measure.caller import Caller, note_lazy, refuse_awaitable
 from pytest_perfguard.measure.environment import disturbances
 from pytest_perfguard.measure.loop import repeat_call
-from pytest_perfguard.measure.observation import log_of, to_series
+from pytest_perfguard.measure.observation import to_measurement, to_series
 from pytest_perfguard.measure.passes import Block, Reply, comes_early, run_pass, spare
 from pytest_perfguard.measure.plan import BLOCK_SECONDS, MINIMUM_ROUNDS, Call, Plan, Progress
 from pytest_perfguard.model.budget import Method
@@ -112,18 +112,9 @@ class Runner:
                 readings = yield from run_pass(probe, made)
                 counted.extend(to_series(probe.metrics, readings))
                 passes.extend(readings)
-        series = [*timing, *counted]
-        result, notes = result if first is None else first.result, (*notes, *reasons)
-        measurement = Measurement(
-            key=plan.key,
-            group=plan.method.group,
-            series=tuple(series),
-            queries=log_of(passes),
-            growth=tuple(each for reading in passes for each in reading.growth),
-            details=tuple(dict.fromkeys(each for reading in passes for each in reading.details)),
-            notes=tuple(dict.fromkeys((*disturbed, *notes, *(note for reading in passes for note in reading.notes)))),
-        )
-        return result, measurement
+        known = (*disturbed, *notes, *reasons)
+        measurement = to_measurement(plan.key, (*timing, *counted), passes, group=plan.method.group, notes=known)
+        return (result if first is None else first.result), measurement
 
     def timing(self, caller: Caller, plan: Plan) -> Timing:
         """Yield the blocks that time a call, and return its result, the series, and remarks."""

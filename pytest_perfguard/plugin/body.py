@@ -14,7 +14,7 @@ from _pytest.unittest import TestCaseFunction
 
 from pytest_perfguard.engine import Engine
 from pytest_perfguard.errors import MeasurementError
-from pytest_perfguard.measure.observation import log_of, observe, to_series
+from pytest_perfguard.measure.observation import observe, to_measurement, to_series
 from pytest_perfguard.model.measurement import Key, Measurement
 from pytest_perfguard.model.protocols import Probe, Reading, Stage, StagedProbe
 from pytest_perfguard.model.sample import Series
@@ -118,28 +118,15 @@ class BodyPasses:
 
     def finish(self) -> list[Measurement]:
         """Return the measurement of the body, made of all passes."""
+        key = Key(test=self._task.test)
         series: list[Series] = []
-        notes: dict[Any, None] = {}
         for each in self._passes:
-            if each.probe is not self._engine.runner.clock:
+            if each.probe is self._engine.runner.clock:
+                series.extend(timed_block(key, self._engine, each.readings, self._references).series)
+            else:
                 series.extend(to_series(each.probe.metrics, each.readings))
-            notes.update(dict.fromkeys(note for reading in each.readings for note in reading.notes))
-        timing: tuple[Series, ...] = ()
-        if self._task.timed:
-            timing = timed_block(
-                Key(test=self._task.test), self._engine, self._passes[0].readings, self._references
-            ).series
         readings = [reading for each in self._passes for reading in each.readings]
-        measurement = Measurement(
-            key=Key(test=self._task.test),
-            series=(*timing, *series),
-            group=self._task.method.group,
-            queries=log_of(readings),
-            growth=tuple(each for reading in readings for each in reading.growth),
-            details=tuple(dict.fromkeys(each for reading in readings for each in reading.details)),
-            notes=tuple(notes),
-        )
-        return [self._engine.complete(measurement)]
+        return [self._engine.complete(to_measurement(key, series, readings, group=self._task.method.group))]
 
     @contextlib.contextmanager
     def _observe(self, current: _Pass | None, probe: Probe | None, counts: bool) -> Iterator[None]:
